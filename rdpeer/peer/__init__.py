@@ -1,0 +1,1 @@
+"""The use cases of a peer: register, listen, connect, online."""

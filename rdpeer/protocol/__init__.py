@@ -1,0 +1,1 @@
+"""The conversations, without I/O: one noun, one file."""

@@ -1,0 +1,161 @@
+"""What every conversation is made of: events in, commands out, one deadline.
+
+A conversation is a state machine without I/O. Its driver (``rdpeer.net.driver``)
+tells it what happened, in the past tense, and does what it says, in the
+imperative, in the order given:
+
+    commands = conversation.handle(event, now)
+
+``now`` is a monotonic time in seconds; a conversation never reads a clock. It
+shows one ``deadline``; when that time has come the driver sends DeadlineReached.
+It ends with Done or Fail, after which it is not to be used.
+
+Streams and listeners have names, chosen by the conversation, unique in it.
+Anything still open at the end is closed, but for what Done keeps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from rdpeer.errors import RdpeerError
+from rdpeer.values import Endpoint, ServerAddress
+
+# Events
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The first event of every conversation."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatagramReceived:
+    """From the server's own address; others are dropped by the driver."""
+
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StreamOpened:
+    stream: str
+    local: Endpoint
+    remote: Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFailed:
+    """An OpenStream did not succeed."""
+
+    stream: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FrameReceived:
+    stream: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StreamClosed:
+    """By the other end, in order or not; not sent for a CloseStream of our own."""
+
+    stream: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeadlineReached:
+    """The deadline shown has passed."""
+
+
+Event = (
+    Started | DatagramReceived | StreamOpened | StreamFailed | FrameReceived | StreamClosed | DeadlineReached
+)
+
+# Commands
+
+
+@dataclass(frozen=True, slots=True)
+class SendDatagram:
+    """To the rendezvous server."""
+
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Rebind:
+    """Resolve the server's name anew and use a new datagram socket from here on."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenStream:
+    """Connect by TCP. ``reuse``: bind so that a listener can share the local port."""
+
+    stream: str
+    address: ServerAddress
+    reuse: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Accept connections at the local endpoint of an open stream (opened with ``reuse``)."""
+
+    listener: str
+    beside: str
+
+
+@dataclass(frozen=True, slots=True)
+class SendFrame:
+    stream: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CloseStream:
+    """What was sent is still delivered."""
+
+    stream: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Something that a person, a log or the use case wants to know: a value of the conversation's own."""
+
+    what: object
+
+
+@dataclass(frozen=True, slots=True)
+class StoreRecord:
+    """Something to be remembered beyond this process."""
+
+    record: object
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The end, with its result; the streams and listeners named in ``keep`` go to the caller, still open."""
+
+    value: object
+    keep: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """The end, with the error to raise."""
+
+    error: RdpeerError
+
+
+Command = (
+    SendDatagram | Rebind | OpenStream | Listen | SendFrame | CloseStream | Report | StoreRecord | Done | Fail
+)
+
+
+class Conversation(Protocol):
+    @property
+    def deadline(self) -> float | None:
+        """Monotonic seconds; None while nothing is waited for."""
+
+    def handle(self, event: Event, now: float) -> list[Command]: ...

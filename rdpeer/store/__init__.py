@@ -1,0 +1,1 @@
+"""What lies in the profile folder: identity, secrets, pins, authorized peers."""

@@ -1,0 +1,1 @@
+"""Bytes to values and back: messages, frames, mangled endpoints, channel records."""

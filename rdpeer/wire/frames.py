@@ -1,0 +1,124 @@
+"""Frames: how a stream of bytes is cut into payloads (docs/PROTOCOL.md 10.1).
+
+A frame is a header of one to four bytes, little endian, and the payload. The
+low two bits of the first byte say how many header bytes there are, less one;
+the header without them is the payload's length. Not used by datagrams, by
+WebSocket messages, or by legs that a relay has joined.
+"""
+
+from __future__ import annotations
+
+from rdpeer.errors import LocalProtocolError, RemoteProtocolError
+
+MAX_PAYLOAD = 0x3FFFFFFF
+"""Bytes; what the header can say. A reader sets its own, far lower limit."""
+
+_MIN_BUFFER = 4096
+_MAX_HEADER = 4
+
+
+def encode_header(length: int) -> bytes:
+    """The shortest header for a payload of ``length`` bytes; LocalProtocolError above MAX_PAYLOAD."""
+    if length <= 0x3F:
+        return bytes((length << 2,))
+    if length <= 0x3FFF:
+        return (length << 2 | 1).to_bytes(2, "little")
+    if length <= 0x3FFFFF:
+        return (length << 2 | 2).to_bytes(3, "little")
+    if length <= MAX_PAYLOAD:
+        return (length << 2 | 3).to_bytes(4, "little")
+    raise LocalProtocolError(f"a frame cannot hold {length} bytes")
+
+
+def encode_frame(payload: bytes) -> bytes:
+    """Header and payload in one piece."""
+    return encode_header(len(payload)) + payload
+
+
+class FrameReader:
+    """Cuts a stream into payloads, without I/O.
+
+    Bytes are written straight into its buffer, so that bulk data is copied once:
+
+        view = reader.writable(); n = sock.recv_into(view); payloads = reader.advance(n)
+
+    ``limit`` is the longest payload taken, in bytes; it may be raised as the
+    other end proves itself. A longer frame raises RemoteProtocolError as soon as
+    its header is there; the reader is not to be used after that.
+    """
+
+    def __init__(self, limit: int, buffer: int = 64 * 1024) -> None:
+        self.limit = limit
+        self._buffer = bytearray(max(buffer, _MIN_BUFFER))
+        self._start = 0
+        self._end = 0
+
+    def writable(self) -> memoryview:
+        """Where the next bytes go; never empty, released before the next call of a method."""
+        return memoryview(self._buffer)[self._end :]
+
+    def advance(self, count: int) -> list[bytes]:
+        """``count`` bytes were written to ``writable()``: the payloads that are whole now."""
+        self._end += count
+        payloads = []
+        view = memoryview(self._buffer)
+        while (frame := self._next_frame()) is not None:
+            begin, end = frame
+            payloads.append(bytes(view[begin:end]))
+            self._start = end
+        view.release()
+        self._make_room()
+        return payloads
+
+    def receive(self, data: bytes) -> list[bytes]:
+        """The payloads that are whole once ``data`` has been added."""
+        payloads = []
+        while data:
+            with self.writable() as room:
+                count = min(len(room), len(data))
+                room[:count] = data[:count]
+            data = data[count:]
+            payloads += self.advance(count)
+        return payloads
+
+    @property
+    def pending(self) -> bool:
+        """True in the middle of a frame: a stream that ends here was cut short."""
+        return self._end > self._start
+
+    def take_rest(self) -> bytes:
+        """What was received and not yet returned; the reader is empty afterwards. For a leg that turns raw."""
+        rest = bytes(self._buffer[self._start : self._end])
+        self._start = self._end = 0
+        return rest
+
+    def _next_frame(self) -> tuple[int, int] | None:
+        """Where the next whole payload lies in the buffer, or None."""
+        size = self._end - self._start
+        if not size:
+            return None
+        header = (self._buffer[self._start] & 3) + 1
+        if size < header:
+            return None
+        length = int.from_bytes(self._buffer[self._start : self._start + header], "little") >> 2
+        if length > self.limit:
+            raise RemoteProtocolError(f"a frame of {length} bytes is over the limit of {self.limit}")
+        if size < header + length:
+            self._needed = header + length
+            return None
+        return self._start + header, self._start + header + length
+
+    _needed = 0
+
+    def _make_room(self) -> None:
+        """Moves what is left to the front, and grows the buffer where one frame is larger than it."""
+        left = self._end - self._start
+        if not left:
+            self._start = self._end = 0
+        elif self._start:
+            self._buffer[:left] = self._buffer[self._start : self._end]
+            self._start, self._end = 0, left
+        wanted = max(self._needed, self._end + _MAX_HEADER)
+        if wanted > len(self._buffer):
+            self._buffer.extend(bytes(wanted - len(self._buffer)))
+        self._needed = 0
