@@ -44,7 +44,8 @@ class FrameReader:
 
     ``limit`` is the longest payload taken, in bytes; it may be raised as the
     other end proves itself. A longer frame raises RemoteProtocolError as soon as
-    its header is there; the reader is not to be used after that.
+    its header is there and the payloads before it have been returned. Who raises
+    the limit on the strength of those goes on with ``advance(0)``.
     """
 
     def __init__(self, limit: int, buffer: int = 64 * 1024) -> None:
@@ -61,13 +62,17 @@ class FrameReader:
         """``count`` bytes were written to ``writable()``: the payloads that are whole now."""
         self._end += count
         payloads = []
-        view = memoryview(self._buffer)
-        while (frame := self._next_frame()) is not None:
-            begin, end = frame
-            payloads.append(bytes(view[begin:end]))
-            self._start = end
-        view.release()
-        self._make_room()
+        try:
+            with memoryview(self._buffer) as view:
+                while (frame := self._next_frame()) is not None:
+                    begin, end = frame
+                    payloads.append(bytes(view[begin:end]))
+                    self._start = end
+        except RemoteProtocolError:
+            if not payloads:
+                raise
+        finally:
+            self._make_room()
         return payloads
 
     def receive(self, data: bytes) -> list[bytes]:

@@ -1,0 +1,69 @@
+"""The paths that the stream contract is held against: each gives two joined FrameStreams."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import pytest
+
+from rdpeer.net.transport import FrameStream, memory
+from rdpeer.net.transport.tcp import TcpListener, TcpStream, connect
+from rdpeer.values import Endpoint, ServerAddress
+
+Ends = AbstractAsyncContextManager[tuple[FrameStream, FrameStream]]
+
+LIMIT = 128 * 1024
+
+
+@asynccontextmanager
+async def over_memory() -> AsyncIterator[tuple[FrameStream, FrameStream]]:
+    left, right = memory.pair(LIMIT)
+    try:
+        yield left, right
+    finally:
+        left.abort()
+        right.abort()
+
+
+@asynccontextmanager
+async def over_tcp() -> AsyncIterator[tuple[FrameStream, FrameStream]]:
+    async with await TcpListener.open(Endpoint("127.0.0.1", 0), limit=LIMIT) as listener:
+        address = ServerAddress("127.0.0.1", listener.endpoint.port)
+        left = await connect(address, limit=LIMIT, timeout=10)
+        right = await listener.accept()
+        try:
+            yield left, right
+        finally:
+            left.abort()
+            right.abort()
+
+
+@asynccontextmanager
+async def over_narrow_tcp() -> AsyncIterator[tuple[FrameStream, FrameStream]]:
+    """With the smallest buffers that the kernel gives: every write is partial, both sides block at once."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        near = socket.socket()
+        near.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        near.connect(server.getsockname())
+        far, _ = server.accept()
+    for sock in (near, far):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        sock.setblocking(False)
+    left, right = await TcpStream.over(near, limit=LIMIT), await TcpStream.over(far, limit=LIMIT)
+    try:
+        yield left, right
+    finally:
+        left.abort()
+        right.abort()
+
+
+PATHS = {"memory": over_memory, "tcp": over_tcp, "narrow tcp": over_narrow_tcp}
+
+
+@pytest.fixture(params=PATHS)
+def joined(request: pytest.FixtureRequest) -> Callable[[], Ends]:
+    """``async with joined() as (left, right)``: two ends of one connection over each path in turn."""
+    return PATHS[request.param]
