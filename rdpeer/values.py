@@ -14,6 +14,7 @@ import ipaddress
 import re
 import unicodedata
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Self
 from urllib.parse import quote, unquote
 
@@ -287,6 +288,14 @@ class PeerAddress:
         force_relay = name.endswith(("/r", "\\r"))
         peer = PeerId.parse(name[:-2] if force_relay else name)
         return cls(peer, force_relay, ServerLink.parse("rdpeer://" + place) if at else None)
+
+
+class PinPolicy(StrEnum):
+    """What to do with a peer's key that is not pinned yet and that only the server vouches for."""
+
+    ACCEPT_NEW = "accept-new"
+    ASK = "ask"
+    STRICT = "strict"
 
 
 def split_host_port(text: str) -> tuple[str, int | None]:

@@ -1,0 +1,113 @@
+"""``rdpeer config``: the settings of the profile, and where each comes from."""
+
+from __future__ import annotations
+
+import click
+
+from rdpeer.cli import voice
+from rdpeer.cli.common import Command, Group, Invocation
+
+
+@click.group(cls=Group, network=False)
+def command() -> None:
+    """Read and change settings.
+
+    The settings are server, key, relay-server, pin and timeout. A flag wins over
+    the environment (RDPEER_SERVER and so on), and that over the profile, which is
+    what these commands change.
+    """
+
+
+@command.command(cls=Command)
+@click.argument("name")
+@click.pass_obj
+def get(invocation: Invocation, name: str) -> int:
+    """Print the value in force; exit 1, silently, where there is none."""
+    _check_name(name)
+    text = invocation.settings().text(name)
+    if text is None:
+        return 1
+    voice.answer(text)
+    return 0
+
+
+@command.command("set", cls=Command, network=False)
+@click.argument("name")
+@click.argument("value")
+@click.pass_obj
+def set_(invocation: Invocation, name: str, value: str) -> None:
+    """Set NAME to VALUE in the profile."""
+    from rdpeer import settings
+    from rdpeer.store import config
+
+    settings.check(name, value)
+    config.change(invocation.profile, {name: float(value) if name == "timeout" else value.strip()})
+
+
+@command.command(cls=Command, network=False)
+@click.argument("name")
+@click.pass_obj
+def unset(invocation: Invocation, name: str) -> None:
+    """Remove NAME from the profile; fine where it is not set."""
+    from rdpeer.store import config
+
+    _check_name(name)
+    config.change(invocation.profile, {name: None})
+
+
+@command.command("list", cls=Command, json=True)
+@click.pass_obj
+def list_(invocation: Invocation) -> None:
+    """Print each setting that has a value, and where that comes from."""
+    from rdpeer.settings import NAMES
+
+    settings = invocation.settings()
+    for name in NAMES:
+        text = settings.text(name)
+        if text is None:
+            continue
+        if invocation.json:
+            voice.answer_json({"name": name, "value": text, "origin": settings.origin(name)})
+        else:
+            voice.answer(f"{name} = {text}  ({settings.origin(name)})")
+
+
+@command.command(cls=Command, network=False)
+@click.pass_obj
+def path(invocation: Invocation) -> None:
+    """Print where the settings' file is, or would be."""
+    voice.answer(str(invocation.profile.config_file))
+
+
+@command.command("import", cls=Command, network=False)
+@click.argument("link")
+@click.pass_obj
+def import_(invocation: Invocation, link: str) -> None:
+    """Take server, key and relay from a LINK: rdpeer://host[:port]?key=KEY[&relay=HOST].
+
+    What the link does not have is unset: the key of another server is of no use.
+    """
+    from rdpeer.errors import UsageError
+    from rdpeer.store import config
+    from rdpeer.values import ServerLink
+
+    try:
+        new = ServerLink.parse(link)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    config.change(
+        invocation.profile,
+        {
+            "server": new.server.short(),
+            "key": new.key.text if new.key else None,
+            "relay-server": new.relay.short(new.server.port + 1) if new.relay else None,
+        },
+    )
+
+
+def _check_name(name: str) -> None:
+    from rdpeer.errors import UsageError
+    from rdpeer.settings import NAMES, known_names
+
+    if name not in NAMES:
+        raise UsageError(f"no such setting: {name!r}", hint=known_names())

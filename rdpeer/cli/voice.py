@@ -1,0 +1,69 @@
+"""What rdpeer says: answers on stdout, everything else on stderr, each in one line.
+
+Text that came from the network goes through ``rdpeer.values.printable`` before it
+gets here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+
+import click
+
+from rdpeer.errors import RdpeerError
+
+
+def answer(text: str) -> None:
+    """One line of what was asked for. RdpeerError where it cannot be written; BrokenPipeError as it is."""
+    _written(text + "\n")
+
+
+def answer_json(value: object) -> None:
+    """One object, one line."""
+    import json
+
+    answer(json.dumps(value, ensure_ascii=False))
+
+
+def note(text: str) -> None:
+    """``rdpeer: TEXT``: news that a person wants without having asked."""
+    _tell(text)
+
+
+def hint(text: str) -> None:
+    """``rdpeer: hint: TEXT``: what to do about an error."""
+    _tell("hint: " + text)
+
+
+def error(text: str) -> None:
+    """``rdpeer: error: TEXT``."""
+    _tell("error: " + text)
+
+
+def settle() -> None:
+    """Writes out what stdout still holds. Raises as :func:`answer` does.
+
+    After a failure stdout leads to /dev/null: Python tries again at its end, and
+    would complain on its own.
+    """
+    _written("")
+
+
+def _written(text: str) -> None:
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as problem:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+        if isinstance(problem, BrokenPipeError):
+            raise
+        raise RdpeerError(f"cannot write to standard output: {problem.strerror}") from problem
+
+
+def _tell(text: str) -> None:
+    with contextlib.suppress(OSError):  # where stderr has no reader, there is nobody to tell
+        click.echo(f"rdpeer: {' '.join(text.split())}", err=True)
