@@ -30,6 +30,16 @@ def encode_header(length: int) -> bytes:
     raise LocalProtocolError(f"a frame cannot hold {length} bytes")
 
 
+def header_size(first: int) -> int:
+    """How many bytes the header has that begins with the byte ``first``: 1 to 4."""
+    return (first & 3) + 1
+
+
+def decode_header(header: bytes | bytearray) -> int:
+    """The payload's length, from a whole header."""
+    return int.from_bytes(header, "little") >> 2
+
+
 def encode_frame(payload: bytes) -> bytes:
     """Header and payload in one piece."""
     return encode_header(len(payload)) + payload
@@ -102,10 +112,10 @@ class FrameReader:
         size = self._end - self._start
         if not size:
             return None
-        header = (self._buffer[self._start] & 3) + 1
+        header = header_size(self._buffer[self._start])
         if size < header:
             return None
-        length = int.from_bytes(self._buffer[self._start : self._start + header], "little") >> 2
+        length = decode_header(self._buffer[self._start : self._start + header])
         if length > self.limit:
             raise RemoteProtocolError(f"a frame of {length} bytes is over the limit of {self.limit}")
         if size < header + length:
