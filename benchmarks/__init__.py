@@ -1,0 +1,1 @@
+"""Benchmarks: rdpeer beside what a user would pick instead, as ratios in one run."""
