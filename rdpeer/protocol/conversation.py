@@ -31,6 +31,20 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
+class SocketBound:
+    """A Rebind is done: datagrams go to, and are heard from, ``remote`` alone."""
+
+    remote: Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class SocketFailed:
+    """A Rebind did not succeed: the name was not resolved, or no address of it can be used."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class DatagramReceived:
     """From the server's own address; others are dropped by the driver."""
 
@@ -66,12 +80,36 @@ class StreamClosed:
 
 
 @dataclass(frozen=True, slots=True)
+class ListenerOpened:
+    listener: str
+    local: Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerFailed:
+    """A Listen did not succeed."""
+
+    listener: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class DeadlineReached:
     """The deadline shown has passed."""
 
 
 Event = (
-    Started | DatagramReceived | StreamOpened | StreamFailed | FrameReceived | StreamClosed | DeadlineReached
+    Started
+    | SocketBound
+    | SocketFailed
+    | DatagramReceived
+    | StreamOpened
+    | StreamFailed
+    | FrameReceived
+    | StreamClosed
+    | ListenerOpened
+    | ListenerFailed
+    | DeadlineReached
 )
 
 # Commands
@@ -79,14 +117,20 @@ Event = (
 
 @dataclass(frozen=True, slots=True)
 class SendDatagram:
-    """To the rendezvous server."""
+    """To the endpoint that the last SocketBound named."""
 
     payload: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Rebind:
-    """Resolve the server's name anew and use a new datagram socket from here on."""
+    """Resolve the server's name anew and use a new datagram socket from here on.
+
+    The first one opens the socket. Where the name has several addresses, each
+    further one goes on to the next of them.
+    """
+
+    server: ServerAddress
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +144,10 @@ class OpenStream:
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """Accept connections at the local endpoint of an open stream (opened with ``reuse``)."""
+    """Accept connections at the local endpoint of an open stream (opened with ``reuse``).
+
+    ListenerOpened or ListenerFailed tells how it went.
+    """
 
     listener: str
     beside: str

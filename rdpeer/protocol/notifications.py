@@ -1,0 +1,103 @@
+"""What a rendezvous server tells a registered peer: somebody wants to connect.
+
+They come by UDP, to the address that last registered (docs/PROTOCOL.md 9.1,
+9.4). A datagram's source can be forged and whoever may ask the server for a
+peer can make it send more of them, so duplicates are dropped and the rest is
+held to a rate that an honest crowd does not reach.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rdpeer.errors import RemoteProtocolError
+from rdpeer.values import Endpoint
+from rdpeer.wire import rendezvous_pb2 as pb
+from rdpeer.wire.endpoints import unmangle
+
+DUPLICATE_WITHIN = 0.1
+"""Seconds. An initiator that heard nothing asks again after 3 s: that is no duplicate."""
+
+_BURST = 64
+_RATE = 16.0
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """Somebody wants to connect.
+
+    ``initiator`` is the mangled endpoint of who asked, to be copied into the
+    answer byte for byte: the server finds the connection that waits by it. It
+    may be empty. ``relay_server`` is text as it came.
+    """
+
+    initiator: bytes
+    relay_server: str
+
+    @property
+    def endpoint(self) -> Endpoint | None:
+        return unmangle(self.initiator)
+
+
+@dataclass(frozen=True, slots=True)
+class PunchHole(Notification):
+    """The initiator is behind another external address."""
+
+
+@dataclass(frozen=True, slots=True)
+class FetchLocalAddr(Notification):
+    """The initiator has our external address: the local one may do."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRelay(Notification):
+    """The initiator wants to meet at the relay it names. ``token`` is text as it came; it may be empty."""
+
+    token: str = ""
+
+
+def read_notification(message: pb.RendezvousMessage) -> Notification | None:
+    """The notification in ``message``, or None where it is another message.
+
+    Raises RemoteProtocolError where the initiator's endpoint cannot be one.
+    """
+    notification: Notification
+    match message.WhichOneof("union"):
+        case "punch_hole":
+            punch = message.punch_hole
+            notification = PunchHole(punch.socket_addr, punch.relay_server)
+        case "fetch_local_addr":
+            fetch = message.fetch_local_addr
+            notification = FetchLocalAddr(fetch.socket_addr, fetch.relay_server)
+        case "request_relay":
+            relay = message.request_relay
+            notification = RequestRelay(relay.socket_addr, relay.relay_server, relay.uuid)
+        case _:
+            return None
+    if len(notification.initiator) > 18:
+        raise RemoteProtocolError("not a mangled endpoint")
+    unmangle(notification.initiator)
+    return notification
+
+
+class NotificationFilter:
+    """Which notifications are acted on: no duplicates, and no more than the rate, after a burst."""
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[type[Notification], Endpoint | None], float] = {}
+        self._tokens = float(_BURST)
+        self._filled_at = 0.0
+
+    def passes(self, notification: Notification, now: float) -> bool:
+        """True once for each kind and initiator within DUPLICATE_WITHIN, while the rate is kept."""
+        self._seen = {key: at for key, at in self._seen.items() if now - at < DUPLICATE_WITHIN}
+        key = type(notification), notification.endpoint
+        if key in self._seen:
+            return False
+        self._tokens = min(_BURST, self._tokens + (now - self._filled_at) * _RATE)
+        self._filled_at = now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        self._seen[key] = now
+        return True
