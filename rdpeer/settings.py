@@ -17,6 +17,7 @@ from rdpeer.values import BASE_PORT, PeerAddress, PinPolicy, ServerAddress, Serv
 NAMES = ("server", "key", "relay-server", "pin", "timeout")
 """As in config.toml. The flag is ``--NAME``, the variable ``RDPEER_NAME`` with ``_`` for ``-``."""
 
+_KNOWN = "settings are " + ", ".join(NAMES)
 _SERVER_NAMES = ("server", "key", "relay-server")
 
 
@@ -40,17 +41,17 @@ class Settings:
         if self.server is None:
             raise UsageError(
                 "no server is set",
-                hint="--server HOST, RDPEER_SERVER, 'rdpeer config set server HOST'; 'rdpeer server' runs one",
+                hint="--server HOST or 'rdpeer config set server HOST'; 'rdpeer server' runs one",
             )
         return self.server
 
     def text(self, name: str) -> str | None:
         """A setting as it would be written in a command, None where it has no value."""
+        if name == "server" and self.server:
+            return self.server.short()
         value = getattr(self, name.replace("-", "_"))
         if value is None:
             return None
-        if isinstance(value, ServerAddress):
-            return value.short(self._default_port(name))
         return f"{value:g}" if isinstance(value, float) else str(value)
 
     def at(self, address: PeerAddress) -> Settings:
@@ -79,11 +80,6 @@ class Settings:
             origins=origins,
         )
 
-    def _default_port(self, name: str) -> int:
-        if name == "server":
-            return BASE_PORT
-        return (self.server.port if self.server else BASE_PORT) + 1
-
 
 def load(
     flags: Mapping[str, str], environ: Mapping[str, str], profile: Mapping[str, object], profile_at: str
@@ -95,7 +91,7 @@ def load(
     in the table that is no setting; an empty variable counts as not set.
     """
     if unknown := [name for name in profile if name not in NAMES]:
-        raise UsageError(f"{profile_at}: no such setting: {printable(unknown[0])!r}", hint=known_names())
+        raise UsageError(f"{profile_at}: no such setting: {printable(unknown[0])!r}", hint=_KNOWN)
     found: dict[str, tuple[str, str]] = {}
     for name in NAMES:
         if name in flags:
@@ -109,13 +105,14 @@ def load(
 
 def check(name: str, text: str) -> None:
     """UsageError unless ``text`` is good as the value of the setting ``name``."""
-    if name not in NAMES:
-        raise UsageError(f"no such setting: {printable(name)!r}", hint=known_names())
+    check_name(name)
     _settings({name: (text, name)})
 
 
-def known_names() -> str:
-    return "settings are " + ", ".join(NAMES)
+def check_name(name: str) -> None:
+    """UsageError unless there is a setting of that name."""
+    if name not in NAMES:
+        raise UsageError(f"no such setting: {printable(name)!r}", hint=_KNOWN)
 
 
 def _variable(name: str) -> str:
@@ -141,8 +138,8 @@ def _with(settings: Settings, name: str, text: str) -> Settings:
         case "key":
             return replace(settings, key=_server_key(text))
         case "relay-server":
-            port = settings._default_port(name)
-            return replace(settings, relay_server=ServerAddress.parse(text, port))
+            base = settings.server.port if settings.server else BASE_PORT
+            return replace(settings, relay_server=ServerAddress.parse(text, base + 1))
         case "pin":
             return replace(settings, pin=_policy(text))
         case _:

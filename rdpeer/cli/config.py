@@ -23,7 +23,9 @@ def command() -> None:
 @click.pass_obj
 def get(invocation: Invocation, name: str) -> int:
     """Print the value in force; exit 1, silently, where there is none."""
-    _check_name(name)
+    from rdpeer.settings import check_name
+
+    check_name(name)
     text = invocation.settings().text(name)
     if text is None:
         return 1
@@ -49,9 +51,10 @@ def set_(invocation: Invocation, name: str, value: str) -> None:
 @click.pass_obj
 def unset(invocation: Invocation, name: str) -> None:
     """Remove NAME from the profile; fine where it is not set."""
+    from rdpeer.settings import check_name
     from rdpeer.store import config
 
-    _check_name(name)
+    check_name(name)
     config.change(invocation.profile, {name: None})
 
 
@@ -100,14 +103,6 @@ def import_(invocation: Invocation, link: str) -> None:
         {
             "server": new.server.short(),
             "key": new.key.text if new.key else None,
-            "relay-server": new.relay.short(new.server.port + 1) if new.relay else None,
+            "relay-server": str(new.relay) if new.relay else None,
         },
     )
-
-
-def _check_name(name: str) -> None:
-    from rdpeer.errors import UsageError
-    from rdpeer.settings import NAMES, known_names
-
-    if name not in NAMES:
-        raise UsageError(f"no such setting: {name!r}", hint=known_names())
