@@ -1,0 +1,111 @@
+"""The relay's pump on Linux: bytes go from socket to socket through a kernel pipe (splice(2)).
+
+Python never sees them, and the kernel moves pages instead of copying. A pipe is
+borrowed from a pool only while it holds bytes: a thousand idle pairs need none,
+and a reader that is slow holds one pipe's worth, which is all the memory that a
+direction can take.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+_PIPE_BYTES = 256 * 1024
+_SPARE_PIPES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _Pipe:
+    outlet: int
+    inlet: int
+
+    @classmethod
+    def open(cls) -> _Pipe:
+        pipe = cls(*os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC))
+        try:
+            fcntl.fcntl(pipe.inlet, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        except OSError:
+            return pipe  # the user's share of pipe memory is used up: the default size works as well
+        return pipe
+
+    def close(self) -> None:
+        os.close(self.outlet)
+        os.close(self.inlet)
+
+
+class SplicePump:
+    """One for a whole relay. Linux only."""
+
+    def __init__(self) -> None:
+        self._spare: list[_Pipe] = []
+
+    async def carry(self, source: socket.socket, sink: socket.socket) -> int:
+        """Everything from ``source`` to its end; returns how many bytes. OSError where either side breaks."""
+        loop = asyncio.get_running_loop()
+        carried = 0
+        while True:
+            count = await self._forward(source, sink)
+            if count is None:
+                await _ready(source.fileno(), loop.add_reader, loop.remove_reader)
+            elif count == 0:
+                return carried
+            else:
+                carried += count
+                await asyncio.sleep(0)  # a busy pair leaves the others their turn
+
+    def close(self) -> None:
+        while self._spare:
+            self._spare.pop().close()
+
+    async def _forward(self, source: socket.socket, sink: socket.socket) -> int | None:
+        """One pipe's worth: how many bytes, 0 at the end, None where nothing is there yet."""
+        loop = asyncio.get_running_loop()
+        pipe = self._spare.pop() if self._spare else _Pipe.open()
+        held = 0
+        try:
+            count = _splice(source.fileno(), pipe.inlet, _PIPE_BYTES)
+            held = count or 0
+            while held:
+                moved = _splice(pipe.outlet, sink.fileno(), held)
+                if moved is None:
+                    await _ready(sink.fileno(), loop.add_writer, loop.remove_writer)
+                else:
+                    held -= moved
+            return count
+        finally:
+            self._give_back(pipe, empty=not held)
+
+    def _give_back(self, pipe: _Pipe, *, empty: bool) -> None:
+        if empty and len(self._spare) < _SPARE_PIPES:
+            self._spare.append(pipe)
+        else:
+            pipe.close()
+
+
+def _splice(source: int, sink: int, count: int) -> int | None:
+    """How many bytes moved, at most ``count``; None where it would have to wait."""
+    try:
+        return os.splice(source, sink, count, flags=os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK)
+    except BlockingIOError:
+        return None
+
+
+async def _ready(descriptor: int, watch: Callable[..., Any], unwatch: Callable[[int], bool]) -> None:
+    """Waits until ``descriptor`` can be read, or written, as ``watch`` has it."""
+    future = asyncio.get_running_loop().create_future()
+    watch(descriptor, _wake, future)
+    try:
+        await future
+    finally:
+        unwatch(descriptor)
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -1,0 +1,130 @@
+"""What a peer answers, made into what the initiator hears, without I/O (docs/PROTOCOL.md 2.2, 9.4).
+
+An answer counts if it brings a question's mark, byte for byte, and the ID that
+was asked for. Where the mark alone could be known to others (an IPv6
+initiator's has no random part) or where the answer names an address that the
+initiator will connect to (LocalAddr), it must come from the peer's registered
+IP address too (IPv6: its /64).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rdpeer.crypto.identities import sign_id_pk
+from rdpeer.crypto.keys import IdentityKey
+from rdpeer.errors import RemoteProtocolError
+from rdpeer.server.commands import Caller, Send
+from rdpeer.server.forwards import Forwards
+from rdpeer.server.questions import Question, Questions
+from rdpeer.server.rates import network
+from rdpeer.server.registry import Registry
+from rdpeer.values import printable
+from rdpeer.wire import rendezvous_pb2 as wire
+from rdpeer.wire.endpoints import mangle, unmangle
+
+
+class Answers:
+    """Matches answers to questions. Each method returns what goes to the initiator, and closes the question;
+    RemoteProtocolError for an answer that does not count."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        key: IdentityKey,
+        questions: Questions,
+        forwards: Forwards,
+        draw: Callable[[], int],
+    ) -> None:
+        self._registry = registry
+        self._key = key
+        self._questions = questions
+        self._forwards = forwards
+        self._draw = draw
+
+    def hole_punched(self, caller: Caller, sent: wire.PunchHoleSent, now: float) -> Send:
+        """The peer listens where its connection to us comes from."""
+        question = self._match(caller, sent.socket_addr, sent.id, now)
+        response = wire.PunchHoleResponse(
+            socket_addr=mangle(caller.remote, self._draw()),
+            pk=self._signed(question.peer_id, sent.version),
+            relay_server=sent.relay_server,
+            nat_type=known_nat_type(sent.nat_type),
+            socket_addr_v6=v6_only(sent.socket_addr_v6),
+        )
+        return self._send(question, wire.RendezvousMessage(punch_hole_response=response))
+
+    def local_address(self, caller: Caller, answer: wire.LocalAddr, now: float) -> Send:
+        """The peer listens at an address of its own network, the initiator's too as it seems."""
+        local = unmangle(answer.local_addr)
+        if local is None:
+            raise RemoteProtocolError("a local address without a port")
+        question = self._match(caller, answer.socket_addr, answer.id, now, from_home=True)
+        response = wire.PunchHoleResponse(
+            socket_addr=mangle(local, self._draw()),
+            pk=self._signed(question.peer_id, answer.version),
+            relay_server=answer.relay_server,
+            is_local=True,
+            socket_addr_v6=v6_only(answer.socket_addr_v6),
+        )
+        return self._send(question, wire.RendezvousMessage(punch_hole_response=response))
+
+    def relayed(self, caller: Caller, answer: wire.RelayResponse, now: float) -> Send:
+        """The peer waits at a relay, is on its way to the one requested, or refuses.
+
+        The answer to a RequestRelay carries no ID, and then it gets no key.
+        """
+        named = answer.WhichOneof("union") == "id"
+        question = self._match(caller, answer.socket_addr, answer.id if named else None, now)
+        response = wire.RelayResponse(
+            uuid=answer.uuid,
+            relay_server=answer.relay_server,
+            refuse_reason=answer.refuse_reason,
+            version=answer.version,
+            feedback=answer.feedback,
+            socket_addr_v6=v6_only(answer.socket_addr_v6),
+            upnp_port=answer.upnp_port,
+        )
+        if named:
+            response.pk = self._signed(question.peer_id, answer.version)
+        return self._send(question, wire.RendezvousMessage(relay_response=response))
+
+    def _match(
+        self, caller: Caller, mark: bytes, peer_id: str | None, now: float, *, from_home: bool = False
+    ) -> Question:
+        question = self._questions.find(mark, now)
+        if question is None:
+            raise RemoteProtocolError("an answer that nobody waits for")
+        if peer_id is not None and peer_id != question.peer_id:
+            raise RemoteProtocolError(
+                f"an answer of {printable(peer_id)} to a question for {printable(question.peer_id)}"
+            )
+        home = self._registry.peers[question.peer_id].registration.ip
+        if (from_home or question.initiator.is_v6) and network(caller.remote.ip) != network(home):
+            raise RemoteProtocolError(f"an answer for {printable(question.peer_id)} from another address")
+        self._questions.close(question)
+        self._forwards.answered(caller.remote.ip, now)
+        return question
+
+    def _send(self, question: Question, message: wire.RendezvousMessage) -> Send:
+        return Send(question.connection, message.SerializeToString())
+
+    def _signed(self, peer_id: str, version: str) -> bytes:
+        """The peer's key as the server signs it; none for a peer without a version, as stock has it."""
+        if not version:
+            return b""
+        return sign_id_pk(self._key, peer_id, self._registry.peers[peer_id].registration.pk)
+
+
+def known_nat_type(nat_type: wire.NatType.ValueType) -> wire.NatType.ValueType:
+    """The wire's enums are open: a number that nobody defined becomes UNKNOWN_NAT."""
+    return nat_type if nat_type in wire.NatType.values() else wire.UNKNOWN_NAT
+
+
+def v6_only(mangled: bytes) -> bytes:
+    """A mangled IPv6 endpoint made anew; empty where there is none, or something else."""
+    try:
+        endpoint = unmangle(mangled)
+    except RemoteProtocolError:
+        return b""
+    return mangle(endpoint, 0) if endpoint is not None and endpoint.is_v6 else b""

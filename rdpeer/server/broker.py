@@ -1,0 +1,182 @@
+"""Bringing two peers together, without I/O (docs/PROTOCOL.md 2.2, 2.3, 9.3).
+
+The initiator asks over TCP; we tell the peer by UDP, where it is registered;
+the peer answers over a TCP connection of its own, and its answer goes to the
+initiator with the peer's key, signed by the server (``rdpeer.server.answers``).
+Nothing is sent on as it came: every message is built anew from known fields.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+from collections.abc import Callable
+
+from rdpeer.crypto.keys import IdentityKey
+from rdpeer.errors import RemoteProtocolError
+from rdpeer.server.answers import Answers, known_nat_type, v6_only
+from rdpeer.server.commands import Caller, Close, Command, Notify, Send
+from rdpeer.server.forwards import Forwards
+from rdpeer.server.limits import Limits
+from rdpeer.server.queries import answer_query
+from rdpeer.server.questions import Question, Questions
+from rdpeer.server.rates import Recent, network
+from rdpeer.server.registry import Peer, Registry
+from rdpeer.values import Endpoint, printable
+from rdpeer.wire import rendezvous_pb2 as wire
+from rdpeer.wire.messages import parse
+
+log = logging.getLogger(__name__)
+
+MAX_TOKEN = 128
+"""Bytes of a pairing token; at least one."""
+
+_ADMITTED_FOR = 60.0
+_MAX_SWITCH_CODE = 64
+
+Response = wire.PunchHoleResponse
+
+
+class Broker:
+    """``relay_server`` is what peers are told, empty for the rendezvous server's own host; ``draw`` gives
+    a random number from 0 to 2**32 - 1."""
+
+    def __init__(
+        self, registry: Registry, key: IdentityKey, relay_server: str, limits: Limits, draw: Callable[[], int]
+    ) -> None:
+        self._registry = registry
+        self._key = key.public.text.encode()
+        self._relay_server = relay_server
+        self._questions = Questions(limits, draw)
+        self._forwards = Forwards(limits.sources)
+        self._answers = Answers(registry, key, self._questions, self._forwards, draw)
+        self._admitted: Recent[tuple[str, str], float] = Recent(limits.sources)
+
+    def receive(self, caller: Caller, payload: bytes, now: float) -> list[Command]:
+        """What to do about one frame."""
+        try:
+            message = parse(wire.RendezvousMessage, payload)
+            return self._dispatch(caller, message, now)
+        except RemoteProtocolError as error:
+            log.info("%s: %s", caller.remote, error)
+            return [Close()]
+
+    def closed(self, connection: int) -> None:
+        """The connection is gone, and with it what it asked."""
+        self._questions.forget(connection)
+
+    def _dispatch(self, caller: Caller, message: wire.RendezvousMessage, now: float) -> list[Command]:
+        match message.WhichOneof("union"):
+            case "punch_hole_request":
+                return self._punch(caller, message.punch_hole_request, now)
+            case "request_relay":
+                return self._relay(caller, message.request_relay, now)
+            case "punch_hole_sent":
+                return [self._answers.hole_punched(caller, message.punch_hole_sent, now), Close()]
+            case "local_addr":
+                return [self._answers.local_address(caller, message.local_addr, now), Close()]
+            case "relay_response":
+                return [self._answers.relayed(caller, message.relay_response, now), Close()]
+            case "register_pk":
+                result = wire.RegisterPkResponse(result=wire.RegisterPkResponse.NOT_SUPPORT)
+                answer = wire.RendezvousMessage(register_pk_response=result)
+                return [Send(caller.connection, answer.SerializeToString()), Close()]
+        query = answer_query(message, caller.remote, self._registry, now)
+        return [Close()] if query is None else [Send(caller.connection, query), Close()]
+
+    def _punch(self, caller: Caller, request: wire.PunchHoleRequest, now: float) -> list[Command]:
+        if not self._is_key(request.licence_key):
+            return _failure(caller, request.id, Response.LICENSE_MISMATCH)
+        if request.id not in self._registry.peers:
+            return _failure(caller, request.id, Response.ID_NOT_EXIST)
+        peer = self._registry.online(request.id, now)
+        if peer is None:
+            return _failure(caller, request.id, Response.OFFLINE)
+        self._admitted.store((network(caller.remote.ip), request.id), now)
+        question = self._ask(caller, request.id, now)
+        if _same_ip(caller.remote, peer) and not _wants_relay(request):
+            return self._notify(peer, question, self._fetch_local_address(question, request), now)
+        return self._notify(peer, question, self._punch_hole(question, request), now)
+
+    def _fetch_local_address(
+        self, question: Question, request: wire.PunchHoleRequest
+    ) -> wire.RendezvousMessage:
+        fetch = wire.FetchLocalAddr(
+            socket_addr=question.mark,
+            relay_server=self._relay_server,
+            socket_addr_v6=v6_only(request.socket_addr_v6),
+        )
+        return wire.RendezvousMessage(fetch_local_addr=fetch)
+
+    def _punch_hole(self, question: Question, request: wire.PunchHoleRequest) -> wire.RendezvousMessage:
+        punch = wire.PunchHole(
+            socket_addr=question.mark,
+            relay_server=self._relay_server,
+            nat_type=wire.SYMMETRIC if _wants_relay(request) else known_nat_type(request.nat_type),
+            udp_port=request.udp_port if 0 < request.udp_port < 65536 else 0,
+            force_relay=request.force_relay,
+            socket_addr_v6=v6_only(request.socket_addr_v6),
+        )
+        return wire.RendezvousMessage(punch_hole=punch)
+
+    def _relay(self, caller: Caller, request: wire.RequestRelay, now: float) -> list[Command]:
+        """Stock's initiator presents no key here: it counts that it did in its PunchHoleRequest."""
+        admitted = self._admitted.get((network(caller.remote.ip), request.id))
+        recently = admitted is not None and now - admitted < _ADMITTED_FOR
+        if not (self._is_key(request.licence_key) if request.licence_key else recently):
+            raise RemoteProtocolError(f"a relay to {printable(request.id)} was requested without the key")
+        if not 0 < len(request.uuid.encode()) <= MAX_TOKEN:
+            raise RemoteProtocolError("a relay was requested without a fit token")
+        peer = self._registry.online(request.id, now)
+        if peer is None:
+            log.info("%s requested a relay to %s: not online", caller.remote, printable(request.id))
+            return []  # as stock: no message says it
+        question = self._ask(caller, request.id, now)
+        relay = wire.RequestRelay(
+            id=request.id,
+            uuid=request.uuid,
+            socket_addr=question.mark,
+            relay_server=request.relay_server,
+            secure=request.secure,
+            conn_type=request.conn_type,
+            switch_code=request.switch_code[:_MAX_SWITCH_CODE],
+        )
+        return self._notify(peer, question, wire.RendezvousMessage(request_relay=relay), now)
+
+    def _ask(self, caller: Caller, peer_id: str, now: float) -> Question:
+        question = self._questions.ask(caller.connection, caller.remote, peer_id, now)
+        if question is None:
+            raise RemoteProtocolError("too many requests on one connection")
+        return question
+
+    def _notify(
+        self, peer: Peer, question: Question, message: wire.RendezvousMessage, now: float
+    ) -> list[Command]:
+        payload = message.SerializeToString()
+        what, name = message.WhichOneof("union"), printable(question.peer_id)
+        if peer.source is None or not self._forwards.allow(peer.source[0], payload, now):
+            log.info(
+                "%s asked for %s: %s is over the limit of what it may be sent", question.initiator, name, what
+            )
+            return []
+        log.info("%s asked for %s: sent it %s", question.initiator, name, what)
+        return [Notify(peer.source, peer.via, payload)]
+
+    def _is_key(self, text: str) -> bool:
+        return hmac.compare_digest(text.encode(), self._key)
+
+
+def _failure(caller: Caller, peer_id: str, failure: Response.Failure.ValueType) -> list[Command]:
+    log.info("%s asked for %s: %s", caller.remote, printable(peer_id), Response.Failure.Name(failure))
+    answer = wire.RendezvousMessage(punch_hole_response=Response(failure=failure))
+    return [Send(caller.connection, answer.SerializeToString())]
+
+
+def _same_ip(remote: Endpoint, peer: Peer) -> bool:
+    """Behind one public address, so perhaps in one network: worth asking for its local address."""
+    return peer.source is not None and Endpoint.of(peer.source).ip == remote.ip
+
+
+def _wants_relay(request: wire.PunchHoleRequest) -> bool:
+    """A responder that is told SYMMETRIC relays, and so does every one that knows nothing of force_relay."""
+    return request.force_relay or request.nat_type == wire.SYMMETRIC

@@ -1,0 +1,31 @@
+"""Questions that anyone may ask by TCP, on both rendezvous ports (docs/PROTOCOL.md 9.6)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rdpeer.server.registry import Registry
+from rdpeer.values import Endpoint
+from rdpeer.wire import rendezvous_pb2 as wire
+
+
+def answer_query(
+    message: wire.RendezvousMessage, remote: Endpoint, registry: Registry, now: float
+) -> bytes | None:
+    """The answer to TestNatRequest (the port that the question came from) or OnlineRequest; else None."""
+    match message.WhichOneof("union"):
+        case "test_nat_request":
+            answer = wire.RendezvousMessage(test_nat_response=wire.TestNatResponse(port=remote.port))
+        case "online_request":
+            states = _states(message.online_request.peers, registry, now)
+            answer = wire.RendezvousMessage(online_response=wire.OnlineResponse(states=states))
+        case _:
+            return None
+    return answer.SerializeToString()
+
+
+def _states(peer_ids: Iterable[str], registry: Registry, now: float) -> bytes:
+    """A bit a peer, the first one the highest of the first byte."""
+    bits = "".join("1" if registry.online(peer_id, now) else "0" for peer_id in peer_ids)
+    size = -(-len(bits) // 8)
+    return int(bits.ljust(size * 8, "0") or "0", 2).to_bytes(size, "big")

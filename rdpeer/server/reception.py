@@ -1,0 +1,55 @@
+"""Accepts connections for one service, and sees to it that each is closed: when it was served, when it was
+silent for too long, and at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from rdpeer.errors import RemoteProtocolError
+from rdpeer.net.connections import Connection, Listener, accept
+from rdpeer.server.admission import Admission
+
+log = logging.getLogger(__name__)
+
+Serve = Callable[[int, Connection], Awaitable[None]]
+
+
+class Reception:
+    """The open connections by number. ``name`` is the service's, for the log."""
+
+    def __init__(self, name: str, admission: Admission) -> None:
+        self.admission = admission
+        self.open: dict[int, Connection] = {}
+        self._name = name
+
+    async def run(self, listener: Listener, serve: Serve) -> None:
+        """Calls ``serve`` with every connection and its number, until it is cancelled."""
+        loop = asyncio.get_running_loop()
+        async with asyncio.TaskGroup() as visits:
+            async for connection in accept(listener):
+                number = self.admission.admit(connection.remote, loop.time())
+                if number is None:
+                    log.info("%s: no room for %s", self._name, connection.remote)
+                    connection.close()
+                    continue
+                self.open[number] = connection
+                visits.create_task(self._visit(number, connection, serve))
+
+    def sweep(self, now: float) -> None:
+        """Ends the connections that were silent for too long."""
+        for number in self.admission.overdue(now):
+            self.open[number].hang_up()
+
+    async def _visit(self, number: int, connection: Connection, serve: Serve) -> None:
+        try:
+            await serve(number, connection)
+        except RemoteProtocolError as error:
+            log.info("%s: %s: %s", self._name, connection.remote, error)
+        except Exception:  # a bug: the one visitor suffers, the server goes on
+            log.exception("%s: %s", self._name, connection.remote)
+        finally:
+            connection.close()
+            del self.open[number]
+            self.admission.leave(number)

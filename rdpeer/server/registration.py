@@ -1,0 +1,175 @@
+"""Registration by UDP, without I/O (docs/PROTOCOL.md 9.1, 9.2).
+
+RegisterPeer is the keep-alive that every peer sends every 15 s: it is all that
+a busy server does, so the usual one is read by hand, and its answer is one of
+two constants. Everything else goes through the schema.
+
+A RegisterPk that changes something is answered only when it is on the disk:
+``receive`` returns a Save, and the driver says ``saved`` or ``save_failed``
+when it knows. Meanwhile the ID takes no other RegisterPk, so two of them can
+never both get their OK.
+
+Nothing here proves who sent a datagram; its source may be forged. An answer is
+therefore at most as long as the question, or 8 bytes, and a datagram that
+cannot be read is not answered.
+"""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass
+
+from rdpeer.errors import RemoteProtocolError
+from rdpeer.server.limits import MAX_DATAGRAM, Limits
+from rdpeer.server.rates import Distinct, Rows, network
+from rdpeer.server.registry import Registration, Registry, Source
+from rdpeer.values import PeerId
+from rdpeer.wire import rendezvous_pb2 as wire
+from rdpeer.wire.messages import parse
+
+KEEP_ALIVE = b"\x3a\x00"
+REQUEST_PK = b"\x3a\x02\x10\x01"
+"""RegisterPeerResponse, without and with request_pk."""
+
+Result = wire.RegisterPkResponse
+
+_MAX_UUID = 128
+_PK_BYTES = 32
+_SHORTEST_ID = 6
+_DAY = 24 * 3600.0
+
+_REGISTER_PEER = 6 << 3 | 2
+_ID = 1 << 3 | 2
+_SERIAL = 2 << 3
+
+
+@dataclass(frozen=True, slots=True)
+class Save:
+    """To be written; the answer goes to ``source`` through ``via`` when that is done."""
+
+    registration: Registration
+    source: Source
+    via: int
+
+
+class Registrations:
+    """The rules of registration over one registry."""
+
+    def __init__(self, registry: Registry, limits: Limits) -> None:
+        self._registry = registry
+        self._limits = limits
+        self._unsaved: set[str] = set()
+        self._per_source: Rows[str] = Rows(30, 60.0, limits.sources)
+        self._per_id: Rows[str] = Rows(3, 6.0, limits.sources)
+        self._new_ids: Distinct[str] = Distinct(300, _DAY, limits.sources)
+
+    def receive(self, datagram: bytes, source: Source, via: int, now: float) -> bytes | Save | None:
+        """The answer to one datagram; a Save to be done before its answer; None where there is none."""
+        peer_id = _usual_register_peer(datagram)
+        if peer_id is not None:
+            return self._register_peer(peer_id, source, via, now)
+        if len(datagram) > MAX_DATAGRAM:
+            return None
+        try:
+            message = parse(wire.RendezvousMessage, datagram)
+        except RemoteProtocolError:
+            return None
+        match message.WhichOneof("union"):
+            case "register_peer":
+                return self._register_peer(message.register_peer.id, source, via, now)
+            case "register_pk":
+                return self._register_pk(message.register_pk, source, via, now)
+            case _:
+                return None
+
+    def saved(self, save: Save, now: float) -> bytes:
+        """The registration is on the disk: the peer is online from now, and this is its answer."""
+        self._unsaved.discard(save.registration.id)
+        self._registry.save(save.registration).heard(save.source, save.via, now)
+        return _result(Result.OK)
+
+    def save_failed(self, save: Save) -> bytes:
+        """It could not be written: nothing has changed, and this is the answer."""
+        self._unsaved.discard(save.registration.id)
+        return _result(Result.SERVER_ERROR)
+
+    def _register_peer(self, peer_id: str, source: Source, via: int, now: float) -> bytes:
+        peer = self._registry.peers.get(peer_id)
+        if peer is None or peer.registration.ip != source[0]:
+            return REQUEST_PK
+        peer.heard(source, via, now)
+        return KEEP_ALIVE
+
+    def _register_pk(
+        self, request: wire.RegisterPk, source: Source, via: int, now: float
+    ) -> bytes | Save | None:
+        if not request.uuid or not request.pk:
+            return None
+        refused = self._malformed(request) or self._too_frequent(request.id, source, now)
+        if refused:
+            return _result(refused)
+        new = Registration(request.id, request.uuid, request.pk, source[0])
+        if new.id in self._unsaved or len(self._unsaved) >= self._limits.unsaved:
+            return None
+        peer = self._registry.peers.get(new.id)
+        refused = self._not_a_newcomer(new, now) if peer is None else _not_the_same(peer.registration, new)
+        if refused:
+            return _result(refused)
+        if peer is not None and peer.registration == new:
+            peer.heard(source, via, now)
+            return _result(Result.OK)
+        self._unsaved.add(new.id)
+        return Save(new, source, via)
+
+    def _malformed(self, request: wire.RegisterPk) -> Result.Result.ValueType | None:
+        if len(request.id) < _SHORTEST_ID:
+            return Result.UUID_MISMATCH  # what stock says to a short one
+        try:
+            PeerId(request.id)
+        except ValueError:
+            return Result.INVALID_ID_FORMAT
+        if len(request.uuid) > _MAX_UUID or len(request.pk) != _PK_BYTES:
+            return Result.NOT_SUPPORT
+        return None
+
+    def _too_frequent(self, peer_id: str, source: Source, now: float) -> Result.Result.ValueType | None:
+        if self._per_source.allow(network(source[0]), now) and self._per_id.allow(peer_id, now):
+            return None
+        return Result.TOO_FREQUENT
+
+    def _not_a_newcomer(self, new: Registration, now: float) -> Result.Result.ValueType | None:
+        if len(self._registry.peers) + len(self._unsaved) >= self._limits.peers:
+            return Result.SERVER_ERROR
+        if not self._new_ids.allow(network(new.ip), new.id, now):
+            return Result.TOO_FREQUENT
+        return None
+
+
+def _not_the_same(known: Registration, new: Registration) -> Result.Result.ValueType | None:
+    """An ID belongs to the uuid that registered it first; its key or its IP may change, not both at once."""
+    if not hmac.compare_digest(known.uuid, new.uuid) or (known.ip != new.ip and known.pk != new.pk):
+        return Result.UUID_MISMATCH
+    return None
+
+
+def _usual_register_peer(datagram: bytes) -> str | None:
+    """The ID, where ``datagram`` is RegisterPeer{id, serial below 128} and nothing else; else None.
+
+    A tag and a length for the message, a tag and a length for the ID, then
+    nothing or two bytes of serial; below 130 bytes every length is one byte.
+    """
+    size = len(datagram)
+    if not 5 <= size < 130 or datagram[0] != _REGISTER_PEER or datagram[1] != size - 2 or datagram[2] != _ID:
+        return None
+    end = 4 + datagram[3]
+    if end != size and not (end == size - 2 and datagram[end] == _SERIAL and datagram[end + 1] < 128):
+        return None
+    try:
+        return datagram[4:end].decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _result(result: Result.Result.ValueType) -> bytes:
+    message = wire.RendezvousMessage(register_pk_response=wire.RegisterPkResponse(result=result))
+    return message.SerializeToString()

@@ -1,0 +1,66 @@
+"""Who is known, and who of them is online.
+
+What a peer registered (ID, uuid, key, IP) is on the disk before it counts;
+where it is now, and since when, is in memory only: after a restart every peer
+comes back within one keep-alive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from rdpeer.server.limits import OFFLINE_AFTER
+
+Source = tuple[str, int] | tuple[str, int, int, int]
+"""A datagram's source as the socket functions return it: what an answer is sent to, and cheap to compare."""
+
+
+class Registration(NamedTuple):
+    """What a peer registered. ``ip`` is its source's, as text; ``uuid`` is all that protects the ID
+    (docs/PROTOCOL.md 9.1)."""
+
+    id: str
+    uuid: bytes
+    pk: bytes
+    ip: str
+
+
+class Peer:
+    """A known peer. ``source`` is where it was last heard from, None before that; ``via`` is the number
+    of our socket that heard it, the only one that its NAT lets through."""
+
+    __slots__ = ("registration", "seen", "source", "via")
+
+    def __init__(self, registration: Registration) -> None:
+        self.registration = registration
+        self.source: Source | None = None
+        self.via = 0
+        self.seen = 0.0
+
+    def heard(self, source: Source, via: int, now: float) -> None:
+        self.source = source
+        self.via = via
+        self.seen = now
+
+    def is_online(self, now: float) -> bool:
+        return self.source is not None and now - self.seen < OFFLINE_AFTER
+
+
+class Registry:
+    """The known peers by ID."""
+
+    def __init__(self, registrations: Iterable[Registration] = ()) -> None:
+        self.peers = {registration.id: Peer(registration) for registration in registrations}
+
+    def online(self, peer_id: str, now: float) -> Peer | None:
+        peer = self.peers.get(peer_id)
+        return peer if peer is not None and peer.is_online(now) else None
+
+    def save(self, registration: Registration) -> Peer:
+        """A new peer, or new facts about a known one."""
+        peer = self.peers.get(registration.id)
+        if peer is None:
+            peer = self.peers[registration.id] = Peer(registration)
+        peer.registration = registration
+        return peer
