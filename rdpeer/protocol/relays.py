@@ -1,0 +1,104 @@
+"""Which relays a peer connects to.
+
+A notification or an answer names a relay, and whoever sent it could name any
+host and port: then peers would be made to knock there, and to show it the
+server key. So a relay is used only if it is configured, or is the rendezvous
+server's own (one port above it), or was named by the server itself. In
+RequestRelay and in a responder's answers it is the other peer's word that the
+server passes on: that alone proves nothing to a responder.
+
+A server that knows no better names a relay as it sees it: empty, loopback or
+unspecified means the server's own host, unless the server is reached over
+loopback itself.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+
+from rdpeer.values import BASE_PORT, ServerAddress, split_host_port
+
+RELAY_PORT = BASE_PORT + 1
+"""Where a relay is that is named without a port (docs/PROTOCOL.md 9.3)."""
+
+NAMED_FOR = 600.0
+"""Seconds for which a responder trusts that its server named a relay."""
+
+_MOST_NAMED = 16
+
+
+class Relays:
+    """The relays of one rendezvous server.
+
+    ``configured`` is the user's. ``server_ip``: the address that the server is
+    reached at, once that is known; a relay there is the server's own too.
+    """
+
+    def __init__(self, server: ServerAddress, configured: ServerAddress | None = None) -> None:
+        self._server = server
+        self._configured = configured
+        self._named: dict[ServerAddress, float] = {}
+        self.server_ip: str | None = None
+
+    @property
+    def own(self) -> ServerAddress:
+        """The rendezvous server's relay."""
+        return self._server.offset(1)
+
+    def read(self, text: str) -> ServerAddress:
+        """The relay that ``text`` from the wire means; ValueError where it is none."""
+        if not text:
+            return self.own
+        host, port = split_host_port(text)
+        if not self._server.is_loopback and _means_here(host):
+            return ServerAddress(self._server.host, port or self.own.port)
+        return ServerAddress.parse(text, RELAY_PORT)
+
+    def name(self, text: str, now: float) -> None:
+        """The server named this relay, in PunchHole or FetchLocalAddr. What cannot be read is passed over."""
+        try:
+            relay = self.read(text)
+        except ValueError:
+            return
+        self._named = {r: at for r, at in self._named.items() if now - at < NAMED_FOR and r != relay}
+        if len(self._named) >= _MOST_NAMED:
+            del self._named[next(iter(self._named))]
+        self._named[relay] = now
+
+    def allows(self, relay: ServerAddress, now: float) -> bool:
+        """True if a responder may connect to it."""
+        if relay in (self._configured, self.own):
+            return True
+        if self.server_ip and relay == ServerAddress(self.server_ip, self.own.port):
+            return True
+        return relay in self._named and now - self._named[relay] < NAMED_FOR
+
+    def ours(self, named: str) -> ServerAddress:
+        """The relay that a responder offers: the configured one, else what the server named, else its own."""
+        return self._configured or self._readable(named) or self.own
+
+    def theirs(self, named: str) -> ServerAddress:
+        """The relay at which an initiator meets the peer: the one that the answer named, where it named one.
+
+        The responder waits there, or would refuse another; so it goes before
+        the configured one.
+        """
+        return (self._readable(named) if named else None) or self._configured or self.own
+
+    def _readable(self, text: str) -> ServerAddress | None:
+        try:
+            return self.read(text) if text else None
+        except ValueError:
+            return None
+
+
+def _means_here(host: str) -> bool:
+    if host.lower() == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    return address.is_loopback or address.is_unspecified

@@ -1,0 +1,135 @@
+"""Asking the rendezvous server for a peer (docs/PROTOCOL.md 2.3, 9.3).
+
+The server passes the request on to the responder, and the responder's answer
+back, signed key added. The answer is an endpoint to dial, or a relay at which
+the responder already waits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rdpeer.errors import IdentityMismatch, PeerSilent, RemoteProtocolError, ServerRefused
+from rdpeer.protocol.conversation import Command, Done, Fail
+from rdpeer.protocol.peer_answers import punch_failure, refused, signed_key
+from rdpeer.protocol.question import Question, RendezvousServer
+from rdpeer.protocol.relays import Relays
+from rdpeer.protocol.stock import STOCK_VERSION
+from rdpeer.protocol.tokens import is_token
+from rdpeer.values import Endpoint, PeerId, PublicKey, ServerAddress, printable
+from rdpeer.wire import rendezvous_pb2 as pb
+from rdpeer.wire.endpoints import unmangle
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """How the peer may be reached.
+
+    ``peer_key`` is what the server vouches for, verified under its configured
+    key; None where the server signs no keys. ``direct`` is an endpoint to dial,
+    ``is_local`` says that it is on our side of the NAT; otherwise it is the
+    responder's external one, which answers where no NAT is in the way. Where
+    ``token`` is given (it may be empty), the responder waits at ``relay`` with it:
+    join there, and do not ask for a relay again. Else ``relay`` is the one to
+    ask for. ``local`` is our end of the connection to the server: the endpoint
+    whose mapping the responder was told.
+    """
+
+    peer_key: PublicKey | None
+    direct: Endpoint | None
+    is_local: bool
+    relay: ServerAddress
+    token: str | None
+    local: Endpoint
+
+
+class PunchRequest(Question):
+    """Asks for ``peer``; Done(Offer).
+
+    ``force_relay``: the answer is to be a relay; said in the field for it and, since
+    stock servers drop that field, by calling our NAT symmetric too.
+
+    Fails with ServerUnreachable, ServerRefused, PeerUnknown, PeerOffline,
+    PeerSilent (18 s), PeerRefused, IdentityMismatch, RemoteProtocolError.
+    """
+
+    waits = (3.0, 6.0, 9.0)
+    expected = ("punch_hole_response", "relay_response")
+
+    def __init__(
+        self, peer: PeerId, server: RendezvousServer, relays: Relays, *, force_relay: bool = False
+    ) -> None:
+        super().__init__(server.address)
+        self._peer = peer
+        self._server = server
+        self._relays = relays
+        self._force_relay = force_relay
+
+    def _request(self) -> pb.RendezvousMessage:
+        request = pb.PunchHoleRequest(
+            id=str(self._peer),
+            nat_type=pb.SYMMETRIC if self._force_relay else pb.UNKNOWN_NAT,
+            licence_key=self._server.licence_key,
+            conn_type=pb.PORT_FORWARD,
+            version=STOCK_VERSION,
+            force_relay=self._force_relay,
+        )
+        return pb.RendezvousMessage(punch_hole_request=request)
+
+    def _answered(self, message: pb.RendezvousMessage, now: float) -> list[Command]:
+        try:
+            if message.HasField("relay_response"):
+                end = self._relayed(message.relay_response)
+            else:
+                end = self._punched(message.punch_hole_response)
+        except (IdentityMismatch, RemoteProtocolError) as error:
+            return [Fail(error)]
+        return [end]
+
+    def _punched(self, answer: pb.PunchHoleResponse) -> Done | Fail:
+        endpoint = unmangle(answer.socket_addr)
+        if endpoint is None:
+            return Fail(punch_failure(answer, self._peer, self._server, self._where))
+        return self._offer(
+            blob=answer.pk,
+            direct=endpoint if self._may_dial(endpoint) else None,
+            is_local=answer.is_local,
+            relay=self._relays.theirs(answer.relay_server),
+            token=None,
+        )
+
+    def _relayed(self, answer: pb.RelayResponse) -> Done | Fail:
+        if answer.refuse_reason:
+            return Fail(refused(self._peer, answer.refuse_reason))
+        if not is_token(answer.uuid):
+            raise RemoteProtocolError(f"the pairing token from {self._peer} is not a UUID")
+        try:
+            relay = self._relays.read(answer.relay_server)
+        except ValueError:
+            name = printable(answer.relay_server)
+            raise RemoteProtocolError(f"the relay of {self._peer} cannot be read: {name}") from None
+        return self._offer(blob=answer.pk, direct=None, is_local=False, relay=relay, token=answer.uuid)
+
+    def _offer(
+        self, *, blob: bytes, direct: Endpoint | None, is_local: bool, relay: ServerAddress, token: str | None
+    ) -> Done:
+        assert self._local is not None  # noqa: S101 - an answer comes on an open stream
+        key = signed_key(blob, self._peer, self._server)
+        return Done(Offer(key, direct, is_local, relay, token, self._local))
+
+    def _may_dial(self, endpoint: Endpoint) -> bool:
+        """False for what no peer can be at: a lying server is not to make us knock at our own services."""
+        address = endpoint.address
+        if address.is_multicast or address.is_unspecified or endpoint.ip == "255.255.255.255":
+            return False
+        reached = self._remote
+        return not address.is_loopback or (reached is not None and reached.address.is_loopback)
+
+    def _silent(self) -> PeerSilent:
+        return PeerSilent(f"{self._peer} is registered at {self._where}, but did not answer for 18 s")
+
+    def _closed(self) -> ServerRefused:
+        return ServerRefused(
+            f"{self._where} closed the connection without an answer about {self._peer}",
+            hint="the smallest servers do so when they do not know the ID",
+        )

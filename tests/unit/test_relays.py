@@ -1,0 +1,71 @@
+"""Which relays are used, and what a relay's name on the wire means."""
+
+from __future__ import annotations
+
+import pytest
+
+from rdpeer.protocol.relays import Relays
+from rdpeer.protocol.tokens import UsedTokens, fresh_token, is_token
+from rdpeer.values import ServerAddress
+
+
+@pytest.mark.parametrize(
+    ("server", "text", "relay"),
+    [
+        ("rs.example", "", "rs.example:21117"),
+        ("rs.example:30000", "", "rs.example:30001"),
+        ("rs.example:30000", "localhost", "rs.example:30001"),
+        ("rs.example:30000", "[::1]:7", "rs.example:7"),
+        ("rs.example", "::ffff:127.0.0.1", "rs.example:21117"),
+        ("rs.example", "[::]", "rs.example:21117"),
+        ("rs.example:30000", "r.example", "r.example:21117"),
+        ("rs.example", "R.Example:443", "r.example:443"),
+        ("rs.example", "2001:db8::1", "[2001:db8::1]:21117"),
+        ("127.0.0.1:30000", "127.0.0.1:30001", "127.0.0.1:30001"),
+        ("localhost:30000", "", "localhost:30001"),
+    ],
+)
+def test_what_a_name_means(server: str, text: str, relay: str) -> None:
+    assert str(Relays(ServerAddress.parse(server)).read(text)) == relay
+
+
+@pytest.mark.parametrize("text", ["no host!", "host:0", "host:99999", "[::1", ":21117", "a" * 300])
+def test_what_is_no_name(text: str) -> None:
+    with pytest.raises(ValueError):
+        Relays(ServerAddress("rs.example")).read(text)
+
+
+def test_the_server_s_own_relay_by_its_address() -> None:
+    relays = Relays(ServerAddress("rs.example"))
+    relay = ServerAddress("203.0.113.5", 21117)
+    assert not relays.allows(relay, 0.0)
+    relays.server_ip = "203.0.113.5"
+    assert relays.allows(relay, 0.0)
+    assert not relays.allows(ServerAddress("203.0.113.5", 22), 0.0)
+
+
+def test_only_so_many_named_relays_are_remembered() -> None:
+    relays = Relays(ServerAddress("rs.example"))
+    for n in range(17):
+        relays.name(f"r{n}.example", float(n))
+    assert not relays.allows(ServerAddress("r0.example", 21117), 17.0)
+    assert relays.allows(ServerAddress("r1.example", 21117), 17.0)
+
+
+def test_a_token_is_used_once_a_minute() -> None:
+    used, token = UsedTokens(), fresh_token()
+    assert is_token(token)
+    assert [used.use(token, now) for now in (0.0, 0.0, 59.0, 60.0)] == [True, False, False, True]
+
+
+def test_no_token_is_never_used_up() -> None:
+    used = UsedTokens()
+    assert is_token("")
+    assert [used.use("", 0.0), used.use("", 0.0)] == [True, True]
+
+
+def test_too_many_tokens_are_refused_and_not_forgotten() -> None:
+    used = UsedTokens()
+    tokens = [fresh_token() for _ in range(4097)]
+    assert [used.use(token, 0.0) for token in tokens].count(True) == 4096
+    assert not used.use(tokens[0], 1.0)
