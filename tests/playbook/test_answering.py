@@ -1,0 +1,233 @@
+"""The responder's answers: listening, relaying, refusing."""
+
+from __future__ import annotations
+
+import pytest
+from playbook import Deadline, Playbook, wire
+
+from rdpeer.errors import ServerUnreachable
+from rdpeer.protocol.answer import Answer, Dropped, Listening, Refused, Responder
+from rdpeer.protocol.conversation import (
+    CloseStream,
+    Done,
+    Fail,
+    Listen,
+    ListenerFailed,
+    ListenerOpened,
+    OpenStream,
+    SendFrame,
+    Started,
+    StreamClosed,
+    StreamFailed,
+    StreamOpened,
+)
+from rdpeer.protocol.notifications import FetchLocalAddr, Notification, PunchHole, RequestRelay
+from rdpeer.protocol.question import RendezvousServer
+from rdpeer.protocol.relay_leg import Joined
+from rdpeer.protocol.relays import Relays
+from rdpeer.protocol.tokens import UsedTokens
+from rdpeer.values import Endpoint, PeerId, ServerAddress, ServerKey
+from rdpeer.wire import rendezvous_pb2 as pb
+from rdpeer.wire.endpoints import mangle
+
+ADDRESS = ServerAddress("203.0.113.5")
+OWN_RELAY = ServerAddress("203.0.113.5", 21117)
+FRESH = "00000000-0000-4000-8000-000000000001"
+ASKED = "00000000-0000-4000-8000-00000000000A"
+A = mangle(Endpoint("198.51.100.1", 40000), 0x1234)
+LOCAL = Endpoint("192.168.1.7", 50000)
+REMOTE = Endpoint("203.0.113.5", 21116)
+NOW = 1000.0
+TM = int(NOW * 1_000_000) & 0xFFFFFFFF
+
+OPENED = StreamOpened("server", LOCAL, REMOTE)
+AT_RELAY = StreamOpened("relay", LOCAL, REMOTE)
+CLOSE = CloseStream("server")
+
+
+def responder(configured: ServerAddress | None = None) -> Responder:
+    server = RendezvousServer(ADDRESS, ServerKey("KEY"))
+    return Responder(PeerId("612345678"), server, Relays(ADDRESS, configured), UsedTokens())
+
+
+def answering(
+    notification: Notification, who: Responder | None = None, refuse: str | None = None
+) -> Playbook:
+    return Playbook(Answer(who or responder(), notification, FRESH, refuse=refuse), NOW) >> Started()
+
+
+def relay_response(**fields: object) -> SendFrame:
+    response = pb.RelayResponse(socket_addr=A, version="1.4.9", **fields)  # type: ignore[arg-type]
+    return SendFrame("server", wire(relay_response=response))
+
+
+def waiting_at(relay: str) -> SendFrame:
+    return relay_response(uuid=FRESH, relay_server=relay, id="612345678")
+
+
+def joining(token: str) -> SendFrame:
+    return SendFrame("relay", wire(request_relay=pb.RequestRelay(uuid=token, licence_key="KEY")))
+
+
+def test_a_neighbour_is_told_where_we_listen_already() -> None:
+    local_addr = pb.LocalAddr(
+        socket_addr=A,
+        local_addr=mangle(LOCAL, TM),
+        relay_server="203.0.113.5:21117",
+        id="612345678",
+        version="1.4.9",
+    )
+    assert (
+        answering(FetchLocalAddr(A, ""))
+        << OpenStream("server", ADDRESS, reuse=True)
+        >> OPENED
+        << Listen("peer", beside="server")
+        >> ListenerOpened("peer", LOCAL)
+        << SendFrame("server", wire(local_addr=local_addr))
+        << CLOSE
+        << Done(Listening(LOCAL), ("peer",))
+    )
+
+
+def test_a_neighbour_is_met_at_the_relay_where_we_cannot_listen() -> None:
+    assert (
+        answering(FetchLocalAddr(A, ""))
+        << OpenStream("server", ADDRESS, reuse=True)
+        >> OPENED
+        << Listen("peer", beside="server")
+        >> ListenerFailed("peer", "Address already in use")
+        << waiting_at("203.0.113.5:21117")
+        << CLOSE
+        << OpenStream("relay", OWN_RELAY)
+        >> AT_RELAY
+        << joining(FRESH)
+        << Done(Joined(OWN_RELAY, FRESH), ("relay",))
+    )
+
+
+@pytest.mark.parametrize(
+    ("named", "configured", "relay"),
+    [
+        ("", None, OWN_RELAY),
+        ("r.example", None, ServerAddress("r.example", 21117)),
+        ("r.example:443", None, ServerAddress("r.example", 443)),
+        ("127.0.0.1", None, OWN_RELAY),
+        ("no host!", None, OWN_RELAY),
+        ("r.example", ServerAddress("mine.example", 9), ServerAddress("mine.example", 9)),
+    ],
+)
+def test_a_stranger_is_met_at_the_relay(
+    named: str, configured: ServerAddress | None, relay: ServerAddress
+) -> None:
+    assert (
+        answering(PunchHole(A, named), responder(configured))
+        << OpenStream("server", ADDRESS)
+        >> OPENED
+        << waiting_at(str(relay))
+        << CLOSE
+        << OpenStream("relay", relay)
+        >> AT_RELAY
+        << joining(FRESH)
+        << Done(Joined(relay, FRESH), ("relay",))
+    )
+
+
+def invited(relay: ServerAddress, who: Responder, named: str, token: str = ASKED) -> Playbook:
+    return (
+        answering(RequestRelay(A, named, token), who)
+        << OpenStream("server", ADDRESS)
+        >> OPENED
+        << relay_response()
+        << CLOSE
+        << OpenStream("relay", relay)
+        >> AT_RELAY
+        << joining(token)
+        << Done(Joined(relay, token), ("relay",))
+    )
+
+
+def test_an_invitation_to_an_allowed_relay() -> None:
+    mine = ServerAddress("mine.example", 9)
+    assert invited(OWN_RELAY, responder(), "")
+    assert invited(OWN_RELAY, responder(), "203.0.113.5:21117")
+    assert invited(mine, responder(mine), "mine.example:9")
+    assert invited(OWN_RELAY, responder(), "203.0.113.5", token="")
+
+
+def test_an_invitation_to_a_relay_that_the_server_named_within_10_minutes() -> None:
+    who = responder()
+    named = ServerAddress("r.example", 21117)
+    who.relays.name("r.example", NOW - 599.0)
+    assert invited(named, who, "r.example")
+    who.relays.name("r.example", NOW - 600.0)
+    assert refusing(who, "r.example")
+
+
+def refusing(who: Responder, relay: str) -> Playbook:
+    reason = f"relay {relay} is not allowed here"
+    return (
+        answering(RequestRelay(A, relay, ASKED), who)
+        << OpenStream("server", ADDRESS)
+        >> OPENED
+        << relay_response(refuse_reason=reason, id="612345678")
+        << CLOSE
+        << Done(Refused(reason))
+    )
+
+
+@pytest.mark.parametrize("relay", ["evil.example:21117", "203.0.113.5:22", "10.0.0.1", "no host!"])
+def test_an_invitation_elsewhere_is_refused(relay: str) -> None:
+    assert refusing(responder(), relay)
+
+
+def test_an_invitation_does_not_make_its_relay_allowed() -> None:
+    who = responder()
+    assert refusing(who, "evil.example:1")
+    assert refusing(who, "evil.example:1")
+
+
+def test_a_token_is_joined_once() -> None:
+    who = responder()
+    assert invited(OWN_RELAY, who, "")
+    dropped = Done(Dropped("the pairing token was used before"))
+    assert answering(RequestRelay(A, "", ASKED.lower()), who) << dropped
+
+
+def test_a_token_that_is_none_is_dropped() -> None:
+    dropped = Done(Dropped("the pairing token is not a UUID"))
+    assert answering(RequestRelay(A, "", "uuid-2")) << dropped
+
+
+@pytest.mark.parametrize("kind", [PunchHole, FetchLocalAddr, RequestRelay])
+def test_who_does_not_listen_says_so(kind: type[Notification]) -> None:
+    assert (
+        answering(kind(A, ""), refuse="not listening")
+        << OpenStream("server", ADDRESS)
+        >> OPENED
+        << relay_response(refuse_reason="not listening", id="612345678")
+        << CLOSE
+        << Done(Refused("not listening"))
+    )
+
+
+def test_a_server_that_is_gone() -> None:
+    opening = answering(PunchHole(A, "")) << OpenStream("server", ADDRESS)
+    error = ServerUnreachable("cannot reach 203.0.113.5:21116: Connection refused")
+    assert opening >> StreamFailed("server", "203.0.113.5:21116: Connection refused") << Fail(error)
+
+
+def test_a_server_that_does_not_take_the_answer() -> None:
+    opening = answering(PunchHole(A, "")) << OpenStream("server", ADDRESS)
+    assert opening >> Deadline(15.0) << Fail(ServerUnreachable("no answer from 203.0.113.5:21116 for 15 s"))
+
+
+def test_a_server_that_closes_before_the_answer() -> None:
+    error = ServerUnreachable("203.0.113.5:21116 closed the connection before our answer")
+    assert (
+        answering(FetchLocalAddr(A, ""))
+        << OpenStream("server", ADDRESS, reuse=True)
+        >> OPENED
+        << Listen("peer", beside="server")
+        >> StreamClosed("server")
+        << Fail(error)
+    )
