@@ -105,6 +105,13 @@ class _Common(click.Command):
         super().__init__(*args, **attrs)
         self.no_args_is_help = False  # a missing command is an error like others: one line, exit 2
 
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        """Click's, but for the variable: older versions read RDPEER_HELP."""
+        option = super().get_help_option(ctx)
+        if option:
+            option.allow_from_autoenv = False
+        return option
+
 
 class Command(_Common):
     """A command with the common options."""

@@ -83,7 +83,11 @@ cli = Root(
     help="A byte pipe to any peer of a RustDesk network, by its ID.",
     epilog="Every option may be a variable: RDPEER_SERVER for --server. 'rdpeer COMMAND --help' tells more.",
 )
-cli = click.version_option(__version__, message="%(prog)s %(version)s")(cli)
+cli = click.version_option(
+    __version__,
+    message="%(prog)s %(version)s",
+    allow_from_autoenv=False,  # RDPEER_VERSION is for others, such as an image's build
+)(cli)
 
 
 def run(args: Sequence[str]) -> int:

@@ -1,0 +1,104 @@
+"""Golden runs: the program as scripts run it, in a process and a home of its own.
+
+    def test_it(rdpeer: Rdpeer) -> None:
+        rdpeer("config", "set", "server", "a")                      # exit 0, silent
+        assert rdpeer("config", "get", "server") == "a\\n"           # its stdout
+        rdpeer("config", "set", "x", "y", code=2, stderr="rdpeer: error: ...\\n")
+
+A run that ends with 0 must have said nothing on stderr, unless ``stderr`` says
+what. ``RDPEER_COMMAND`` is the program to test: that of an installed wheel.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+COMMAND = shlex.split(os.environ.get("RDPEER_COMMAND", "")) or [sys.executable, "-m", "rdpeer"]
+
+
+class Rdpeer:
+    """Runs ``rdpeer`` with ``home`` as RDPEER_HOME, in ``folder``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.home = folder / "home"
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("RDPEER_")}
+        self.environ = inherited | {
+            "HOME": str(folder),
+            "RDPEER_HOME": str(self.home),
+            "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring",
+        }
+        self._started: list[subprocess.Popen[str]] = []
+
+    def __call__(
+        self,
+        *args: str,
+        code: int = 0,
+        stdin: str = "",
+        stderr: str | re.Pattern[str] | None = None,
+        env: dict[str, str] | None = None,
+    ) -> str:
+        """Runs to the end and returns stdout. ``stderr``: the whole text, or a pattern for the whole of it;
+        by default nothing where ``code`` is 0, anything else otherwise."""
+        done = subprocess.run(
+            [*COMMAND, *args],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            cwd=self.folder,
+            env=self.environ | (env or {}),
+            timeout=50,
+        )
+        assert done.returncode == code, done.stderr
+        if isinstance(stderr, re.Pattern):
+            assert stderr.fullmatch(done.stderr), done.stderr
+        elif stderr is not None or code == 0:
+            assert done.stderr == (stderr or "")
+        assert "Traceback" not in done.stderr
+        return done.stdout
+
+    def start(self, *args: str, env: dict[str, str] | None = None, **popen: Any) -> subprocess.Popen[str]:
+        """Starts it with pipes, and kills it at the end of the test if it is still there."""
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        process = subprocess.Popen(
+            [*COMMAND, *args],
+            text=True,
+            cwd=self.folder,
+            env=self.environ | (env or {}),
+            **(pipes | popen),
+        )
+        self._started.append(process)
+        return process
+
+    def shell(self, script: str) -> subprocess.CompletedProcess[str]:
+        """Runs a line of sh, in which ``rdpeer`` is the program."""
+        return subprocess.run(
+            ["sh", "-c", f'rdpeer() {{ {shlex.join(COMMAND)} "$@"; }}; {script}'],
+            capture_output=True,
+            text=True,
+            cwd=self.folder,
+            env=self.environ,
+            timeout=50,
+        )
+
+    def end(self) -> None:
+        for process in self._started:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
+
+
+@pytest.fixture
+def rdpeer(tmp_path: Path) -> Iterator[Rdpeer]:
+    program = Rdpeer(tmp_path)
+    yield program
+    program.end()
