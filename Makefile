@@ -17,11 +17,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name does; do \
-	  printf '  make %-10s %s\n' "$$name" "$$does"; done
+	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 demo: $(READY)  ## send a file through the relay and over the direct path, both ends on this machine
-	@PATH="$(CURDIR)/$(BIN):$$PATH" docs/demo.sh
+	@$(BIN)/python tests/demo.py
 
 test: $(READY)  ## run the tests (under five minutes)
 	$(PYTEST) --basetemp=.cache/test -m "not slow"
