@@ -11,17 +11,15 @@ import os
 import sys
 from typing import NoReturn
 
-from rdpeer.cli.root import cli, run
-
-__all__ = ["cli", "main"]
-
 
 def main() -> NoReturn:
     """Runs the command line in ``sys.argv`` and ends the process with its exit code."""
     _open_standard_streams()
     try:
+        from rdpeer.cli.root import run
+
         code = run(sys.argv[1:])
-    except KeyboardInterrupt:  # a second one, while the first was being told
+    except KeyboardInterrupt:  # while modules are loaded, or a second one while the first is told
         code = 130
     sys.exit(code)
 
