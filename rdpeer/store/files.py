@@ -32,9 +32,11 @@ def make_folder(folder: Path) -> None:
 def write_whole(path: Path, text: str) -> None:
     """Makes ``text`` (UTF-8) the content of ``path``, mode 0600, on disk when this returns.
 
-    UsageError, naming ``path``, where its folder is missing or cannot be written.
+    UsageError, naming ``path``, where its folder is missing or cannot be written, or where it is no file:
+    a rename would put one in the place of /dev/null.
     """
     target = Path(os.path.realpath(path))
+    _refuse_special(target)
     try:
         descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
         try:
@@ -115,10 +117,16 @@ def ready_file(path: Path | None) -> Iterator[Callable[[str], None]]:
 
 
 def _remove(path: Path) -> None:
+    _refuse_special(path)
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
         raise UsageError(f"cannot remove {path}: {error.strerror}") from error
+
+
+def _refuse_special(path: Path) -> None:
+    if path.exists() and not path.is_file():
+        raise UsageError(f"cannot write {path}: not a regular file")
 
 
 def _mode(path: Path) -> int:

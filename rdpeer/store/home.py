@@ -63,14 +63,17 @@ class Home:
 
     @classmethod
     def locate(cls, environ: Mapping[str, str]) -> Self:
-        """``RDPEER_HOME`` for all three, else what the platform has for each."""
-        if home := environ.get("RDPEER_HOME"):
-            folder = Path(home).absolute()
+        """``RDPEER_HOME`` for all three, else what the platform has for each. UsageError if it has none."""
+        if one := environ.get("RDPEER_HOME"):
+            folder = Path(one).absolute()
             return cls(folder, folder, folder)
         from platformdirs import PlatformDirs  # 25 ms that RDPEER_HOME saves
 
         dirs = PlatformDirs("rdpeer", appauthor=False)
-        return cls(dirs.user_config_path, dirs.user_data_path, dirs.user_state_path)
+        home = cls(dirs.user_config_path, dirs.user_data_path, dirs.user_state_path)
+        if not home.config.is_absolute():  # a user without a home, as in containers: the path is still ~/...
+            raise UsageError("this user has no home folder", hint="set RDPEER_HOME to a folder")
+        return home
 
     @property
     def config_file(self) -> Path:

@@ -41,7 +41,10 @@ def locked(path: Path) -> Iterator[None]:
     around reading, changing and writing a file. UsageError where it cannot be made."""
     descriptor = _open(path)
     try:
-        _acquire(descriptor, wait=True)
+        try:
+            _acquire(descriptor, wait=True)
+        except OSError as error:
+            raise _not_possible(path, error) from error
         yield
     finally:
         os.close(descriptor)
@@ -60,8 +63,10 @@ def keep_online(state: Path, server: ServerAddress, command: str) -> Iterator[No
     try:
         try:
             _acquire(descriptor, wait=False)
-        except OSError as error:
+        except (BlockingIOError, PermissionError) as error:  # the latter is Windows'
             raise _taken(path, server) from error
+        except OSError as error:
+            raise _not_possible(path, error) from error
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()} {command}\n".encode())
         yield
@@ -75,6 +80,11 @@ def _open(path: Path) -> int:
         return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _not_possible(path: Path, error: OSError) -> UsageError:
+    """Some network file systems cannot lock; going on without would be two processes with one identity."""
+    return UsageError(f"cannot lock {path}: {error.strerror}")
 
 
 def _taken(path: Path, server: ServerAddress) -> UsageError:

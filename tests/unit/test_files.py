@@ -62,6 +62,20 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
     assert list(tmp_path.iterdir()) == [path]
 
 
+@posix
+def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
+    """As root this would cost the machine its /dev/null; a pipe stands in for it."""
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    for path in (pipe, link):
+        with pytest.raises(UsageError, match="not a regular file"):
+            files.write_whole(path, "text")
+        with pytest.raises(UsageError, match="not a regular file"), files.ready_file(path):
+            pass
+    assert pipe.is_fifo()
+
+
 def test_names_the_file_whose_folder_is_missing(tmp_path: Path) -> None:
     path = tmp_path / "missing" / "file"
     with pytest.raises(UsageError, match=f"cannot write {path}: No such file"):

@@ -34,6 +34,13 @@ def test_else_the_platform_says(environ: dict[str, str]) -> None:
     assert home.state == platformdirs.user_state_path("rdpeer", appauthor=False)
 
 
+def test_a_user_without_a_home_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platformdirs.PlatformDirs, "user_config_dir", "~/.config/rdpeer")
+    with pytest.raises(UsageError, match="no home folder") as caught:
+        Home.locate({})
+    assert "RDPEER_HOME" in str(caught.value.hint)
+
+
 def test_other_profiles_have_their_own_folders_and_the_same_settings_file(tmp_path: Path) -> None:
     home = Home(tmp_path / "config", tmp_path / "data", tmp_path / "state")
     profile = home.profile("work")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from rdpeer.errors import UsageError
+from rdpeer.store import lock
 from rdpeer.store.lock import keep_online, locked
 from rdpeer.values import ServerAddress
 
@@ -80,4 +81,14 @@ def test_names_the_lock_that_cannot_be_made(tmp_path: Path) -> None:
 def test_locked_makes_its_folder_and_ends(tmp_path: Path) -> None:
     for _ in range(2):
         with locked(tmp_path / "folder" / "lock"):
+            pass
+
+
+def test_a_file_system_that_cannot_lock_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(descriptor: int, *, wait: bool) -> None:
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr(lock, "_acquire", no_locks)
+    for held in (locked(tmp_path / "lock"), keep_online(tmp_path, SERVER, "rdpeer register")):
+        with pytest.raises(UsageError, match=f"cannot lock {tmp_path}/.*: No locks available"), held:
             pass
