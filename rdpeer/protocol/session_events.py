@@ -1,0 +1,92 @@
+"""What a session tells its driver, in the past tense."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class StreamOffered:
+    """The other end asks for a stream: accept or refuse it. ``target`` is printable, perhaps empty."""
+
+    stream: int
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class StreamAccepted:
+    stream: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRefused:
+    """``reason`` is a number of channel.proto's StreamRefused.Reason, or unknown; ``detail`` is printable."""
+
+    stream: int
+    reason: int
+    detail: str
+
+
+@dataclass(slots=True)
+class DataReceived:
+    """Not frozen: one is made for each record in bulk, and freezing doubles what that costs."""
+
+    stream: int
+    data: memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class CreditGained:
+    """More may be sent on ``stream``; on any of them if it is 0."""
+
+    stream: int
+
+
+@dataclass(frozen=True, slots=True)
+class PeerEnded:
+    """Nothing more comes on this stream."""
+
+    stream: int
+
+
+@dataclass(frozen=True, slots=True)
+class PeerStopped:
+    """The other end reads no more of this stream: end it."""
+
+    stream: int
+
+
+@dataclass(frozen=True, slots=True)
+class PeerExited:
+    """The program at the other end of the stream ended; 128 + n after signal n."""
+
+    stream: int
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamReset:
+    """The stream failed at the other end; ``reason`` is a number of channel.proto's StreamReset.Reason."""
+
+    stream: int
+    reason: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class PeerFinished:
+    """The other end has handed over every byte that we sent, and sends nothing more."""
+
+
+SessionEvent = (
+    StreamOffered
+    | StreamAccepted
+    | StreamRefused
+    | DataReceived
+    | CreditGained
+    | PeerEnded
+    | PeerStopped
+    | PeerExited
+    | StreamReset
+    | PeerFinished
+)
