@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 from rdpeer.crypto import channel as keys
 from rdpeer.crypto.identities import sign_id_pk
 from rdpeer.crypto.keys import ExchangeKey, IdentityKey
+from rdpeer.crypto.secret_exchange import SecretExchange
 from rdpeer.errors import (
     AuthenticationFailed,
     ConnectionLost,
@@ -36,8 +39,9 @@ from rdpeer.protocol.handshake import (
     ResponderHandshake,
     Send,
 )
+from rdpeer.protocol.opening import InitiatorOpening
 from rdpeer.values import Fingerprint, PeerId, PublicKey
-from rdpeer.wire import records, session_pb2
+from rdpeer.wire import channel_pb2, records, session_pb2
 from rdpeer.wire.records import RecordType
 
 PEER = PeerId("612345678")
@@ -336,21 +340,24 @@ def test_an_exchange_key_of_small_order_or_other_length_is_refused(pk: bytes) ->
         session_pb2.Message(),
         session_pb2.Message(public_key=session_pb2.PublicKey()),
         session_pb2.Message(public_key=session_pb2.PublicKey(version=1)),
-        session_pb2.Message(
-            public_key=session_pb2.PublicKey(asymmetric_value=b"\x09" + bytes(31), symmetric_value=bytes(48))
-        ),
-        session_pb2.Message(
-            public_key=session_pb2.PublicKey(
-                asymmetric_value=b"\x09" + bytes(31), symmetric_value=bytes(48), version=2
-            )
-        ),
         session_pb2.Message(login_request=session_pb2.LoginRequest(username="612345678")),
     ],
-    ids=["nothing", "empty", "no key", "unmarked", "version", "login"],
+    ids=["nothing", "empty", "mark alone", "login"],
 )
 def test_a_responder_never_falls_back(answer: session_pb2.Message) -> None:
     with pytest.raises(RemoteProtocolError):
         ResponderHandshake(PEER, BOB, open_gate()).receive(answer.SerializeToString(), 0.0)
+
+
+@pytest.mark.parametrize(("version", "told"), [(0, "does not speak the rdpeer channel"), (2, "version 2")])
+def test_a_sound_answer_without_our_mark_is_refused(version: int, told: str) -> None:
+    r = ResponderHandshake(PEER, BOB, open_gate())
+    answer = session_pb2.Message.FromString(
+        sent(InitiatorHandshake(PEER, ALICE, [BY_SERVER]).receive(sent(r.start())[0]))[0]
+    )
+    answer.public_key.version = version
+    with pytest.raises(RemoteProtocolError, match=told):
+        r.receive(answer.SerializeToString(), 0.0)
 
 
 def test_whoever_answers_for_the_peer_needs_its_key() -> None:
@@ -408,8 +415,6 @@ def test_a_given_secret_cannot_be_waived_by_the_responder(kind: RecordType) -> N
 
 def cheat_after_confirmation() -> Cheat:
     """A responder that guesses: it has the initiator's confirmation, and cannot make its own."""
-    from rdpeer.crypto.secret_exchange import SecretExchange
-
     cheat = Cheat(Method.PASSWORD, PASSWORD)
     exchange = SecretExchange.begin(
         initiator=False, secret=b"a guess", keys=(ALICE.public, BOB.public), t2=bytes(32)
@@ -460,6 +465,52 @@ def test_our_share_reflected_is_a_failed_authentication() -> None:
         cheat.says(RecordType.SHARE, cheat.heard[1][1:])
 
 
+def test_a_responders_proof_of_another_connection_is_refused() -> None:
+    exchange = ExchangeKey.generate()
+    opening = signed_id(pk=exchange.public)
+    i = InitiatorHandshake(PEER, ALICE, [BY_SERVER])
+    channel, _ = responder_channel(exchange, opening, sent(i.receive(opening))[0])
+    replayed = proofs.make_responder_proof(BOB, bytes(32), [Method.OPEN])
+    with pytest.raises(RemoteProtocolError, match="not signed by its key"):
+        i.receive(channel.seal(records.encode(RecordType.RESPONDER_PROOF, replayed)))
+
+
+# An initiator that cheats
+
+
+def responder_at_proof(gate: Gate) -> tuple[ResponderHandshake, keys.SecureChannel, bytes]:
+    """A responder that has proven itself, and the channel and T1 of an initiator made by hand."""
+    r = ResponderHandshake(PEER, BOB, gate)
+    (opening,) = sent(r.start())
+    answer, channel, t0 = InitiatorOpening(PEER, [BY_SERVER]).answer(opening)
+    (proof,) = sent(r.receive(answer, 0.0))
+    return r, channel, keys.extend_transcript(t0, channel.open(proof)[0])
+
+
+def test_a_method_that_is_not_offered() -> None:
+    r, channel, t1 = responder_at_proof(Gate(password=PASSWORD))
+    body = proofs.make_initiator_proof(ALICE, t1, Method.OPEN)
+    with pytest.raises(RemoteProtocolError, match="OPEN, which was not offered"):
+        r.receive(channel.seal(records.encode(RecordType.INITIATOR_PROOF, body)), 0.0)
+
+
+@pytest.mark.parametrize("mischief", ["another transcript", "another key", "another method"])
+def test_an_initiators_proof_that_is_not_of_this_connection(mischief: str) -> None:
+    r, channel, t1 = responder_at_proof(open_gate())
+    forged = channel_pb2.InitiatorProof.FromString(
+        proofs.make_initiator_proof(
+            MALLORY if mischief == "another key" else ALICE,
+            bytes(32) if mischief == "another transcript" else t1,
+            Method.OPEN if mischief == "another method" else Method.KEY,
+        )
+    )
+    forged.public_key = ALICE.public.raw
+    forged.method = channel_pb2.KEY
+    record = records.encode(RecordType.INITIATOR_PROOF, forged)
+    with pytest.raises(RemoteProtocolError, match="not signed by its key"):
+        r.receive(channel.seal(record), 0.0)
+
+
 @pytest.mark.parametrize(
     "kind",
     [
@@ -499,8 +550,6 @@ def test_unknown_methods_are_a_later_versions() -> None:
 
 @pytest.mark.parametrize("methods", [[0], [300], [2, 1], [1, 1], [-1]])
 def test_methods_that_are_no_list_of_methods(methods: list[int]) -> None:
-    from rdpeer.wire import channel_pb2
-
     proof = channel_pb2.ResponderProof(public_key=BOB.public.raw, methods=methods, signature=bytes(64))  # type: ignore[arg-type]
     with pytest.raises(RemoteProtocolError, match="not a list"):
         proofs.read_responder_proof(proof.SerializeToString(), bytes(32))
@@ -701,3 +750,9 @@ def test_secrets_do_not_show() -> None:
     )
     assert "7K4M" not in shown
     assert "horse" not in shown
+
+
+def test_spake2_is_imported_only_where_a_secret_is_used() -> None:
+    code = "import sys, rdpeer.protocol.handshake; print('spake2' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "False\n"
