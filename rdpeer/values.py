@@ -118,7 +118,7 @@ class ServerAddress:
 
     @classmethod
     def parse(cls, text: str, default_port: int = BASE_PORT) -> Self:
-        """From ``host``, ``host:port``, ``[v6]``, ``[v6]:port`` or a bare v6 literal; a name is lowercased."""
+        """From ``host``, ``host:port``, ``[v6]``, ``[v6]:port`` or a bare v6 literal; lowercased."""
         host, port = split_host_port(text.strip())
         return cls(host.lower(), default_port if port is None else port)
 

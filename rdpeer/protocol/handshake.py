@@ -110,10 +110,13 @@ class InitiatorHandshake(Handshake):
         """
         return self._guarded(payload, 0.0)
 
-    def prove(self, method: Method, secret: bytes | None = None) -> list[HandshakeEvent]:
+    def prove(
+        self, method: Method, secret: bytes | None = None, own_id: PeerId | None = None
+    ) -> list[HandshakeEvent]:
         """After PathVerified: shows our identity and commits to this path, by a method that was offered.
 
-        ``secret`` is for CODE and PASSWORD, normalised (rdpeer.protocol.gate).
+        ``secret`` is for CODE and PASSWORD, normalised (rdpeer.protocol.gate). ``own_id`` is
+        told to the responder's log and programs; nothing proves it.
         Raises IdentityMismatch where that would leave the peer unproven.
         """
         if self._state is not State.CHOICE or method not in self._offered:
@@ -125,7 +128,7 @@ class InitiatorHandshake(Handshake):
         if not self._expected and not method.needs_secret:
             raise unproven_peer()
         self._method = method
-        body = proofs.make_initiator_proof(self._identity, self._transcript, method)
+        body = proofs.make_initiator_proof(self._identity, self._transcript, method, own_id)
         self._extend(RecordType.INITIATOR_PROOF, body)
         self._state = State.VERDICT
         events: list[HandshakeEvent] = [self._seal(RecordType.INITIATOR_PROOF, body)]
@@ -235,12 +238,12 @@ class ResponderHandshake(Handshake):
         raise out_of_place(kind)
 
     def _on_proof(self, body: bytes) -> list[HandshakeEvent]:
-        key, method = proofs.read_initiator_proof(body, self._transcript)
+        key, method, peer = proofs.read_initiator_proof(body, self._transcript)
         if method not in self._offered:
             raise RemoteProtocolError(f"the initiator means to pass by {method.name}, which was not offered")
         self._extend(RecordType.INITIATOR_PROOF, body)
         self._peer_key, self._method = key, method
-        proven = InitiatorProven(key, method)
+        proven = InitiatorProven(key, method, peer)
         if method.needs_secret:
             self._state = State.SHARE
             return [proven]

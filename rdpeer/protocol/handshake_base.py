@@ -15,7 +15,7 @@ from rdpeer.crypto.secret_exchange import SecretExchange
 from rdpeer.errors import ConnectionLost, LocalProtocolError, RdpeerError, RemoteProtocolError
 from rdpeer.protocol.gate import Method
 from rdpeer.protocol.proofs import Denial
-from rdpeer.values import PublicKey
+from rdpeer.values import PeerId, PublicKey
 from rdpeer.wire import records
 from rdpeer.wire.records import RecordType
 
@@ -45,10 +45,14 @@ class PathVerified:
 
 @dataclass(frozen=True, slots=True)
 class InitiatorProven:
-    """The responder's: the initiator holds ``key`` and means to pass by ``method``; it has not passed yet."""
+    """The responder's: the initiator holds ``key`` and means to pass by ``method``; it has not passed yet.
+
+    ``peer`` is the ID that it says it has; nothing proves that.
+    """
 
     key: PublicKey
     method: Method
+    peer: PeerId | None = None
 
 
 @dataclass(frozen=True, slots=True)

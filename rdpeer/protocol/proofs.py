@@ -15,7 +15,7 @@ from rdpeer.crypto.channel import initiator_proof, responder_proof
 from rdpeer.crypto.keys import IdentityKey, verify
 from rdpeer.errors import AuthenticationFailed, RemoteProtocolError
 from rdpeer.protocol.gate import Method
-from rdpeer.values import PublicKey
+from rdpeer.values import PeerId, PublicKey
 from rdpeer.wire import channel_pb2
 from rdpeer.wire.messages import parse
 
@@ -49,17 +49,20 @@ def read_responder_proof(body: bytes, t0: bytes) -> tuple[PublicKey, tuple[Metho
     return key, tuple(method for method in Method if method in methods)
 
 
-def make_initiator_proof(identity: IdentityKey, t1: bytes, method: Method) -> bytes:
-    """The body of INITIATOR_PROOF."""
+def make_initiator_proof(
+    identity: IdentityKey, t1: bytes, method: Method, own_id: PeerId | None = None
+) -> bytes:
+    """The body of INITIATOR_PROOF. ``own_id`` is a claim beside the signature, for people."""
     return channel_pb2.InitiatorProof(
         public_key=identity.public.raw,
         method=channel_pb2.Method.ValueType(method),
         signature=identity.sign(initiator_proof(t1, identity.public, method)),
+        id=str(own_id or ""),
     ).SerializeToString(deterministic=True)
 
 
-def read_initiator_proof(body: bytes, t1: bytes) -> tuple[PublicKey, Method]:
-    """Key and method, verified."""
+def read_initiator_proof(body: bytes, t1: bytes) -> tuple[PublicKey, Method, PeerId | None]:
+    """Key and method, verified; and the ID that the initiator claims, where it claims one."""
     proof = parse(channel_pb2.InitiatorProof, body)
     key = _public_key(proof.public_key)
     (method,) = _method_bytes([proof.method])
@@ -67,7 +70,7 @@ def read_initiator_proof(body: bytes, t1: bytes) -> tuple[PublicKey, Method]:
         raise RemoteProtocolError("the initiator's proof is not signed by its key")
     if method not in set(Method):
         raise RemoteProtocolError(f"the initiator means to pass by the unknown method {method}")
-    return key, Method(method)
+    return key, Method(method), _claimed_id(proof.id)
 
 
 def make_denial(denial: Denial) -> bytes:
@@ -96,6 +99,13 @@ def read_denial(body: bytes, method: Method) -> AuthenticationFailed:
             "the peer does not look at secrets now: too many wrong ones came in", hint="try again in a minute"
         )
     return AuthenticationFailed("the peer does not let us in")
+
+
+def _claimed_id(text: str) -> PeerId | None:
+    try:
+        return PeerId(text) if text else None
+    except ValueError as error:
+        raise RemoteProtocolError(f"the initiator's ID: {error}") from None
 
 
 def _public_key(raw: bytes) -> PublicKey:

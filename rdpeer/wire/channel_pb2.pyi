@@ -88,20 +88,24 @@ class InitiatorProof(_message.Message):
     PUBLIC_KEY_FIELD_NUMBER: _builtins.int
     METHOD_FIELD_NUMBER: _builtins.int
     SIGNATURE_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
     public_key: _builtins.bytes
     """Ed25519, 32 bytes"""
     method: Global___Method.ValueType
     signature: _builtins.bytes
+    id: _builtins.str
+    """the initiator's own, as it says: for people; nothing proves it"""
     def __init__(
         self,
         *,
         public_key: _builtins.bytes = ...,
         method: Global___Method.ValueType = ...,
         signature: _builtins.bytes = ...,
+        id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["method", b"method", "public_key", b"public_key", "signature", b"signature"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "method", b"method", "public_key", b"public_key", "signature", b"signature"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -102,7 +102,7 @@ class FrameReader:
         return self._end > self._start
 
     def take_rest(self) -> bytes:
-        """What was received and not yet returned; the reader is empty afterwards. For a leg that turns raw."""
+        """What was received and not yet returned; the reader is empty then. For a leg that turns raw."""
         rest = bytes(self._buffer[self._start : self._end])
         self._start = self._end = 0
         return rest

@@ -1,0 +1,267 @@
+"""Connecting to a peer: ask the server, race the paths, prove, be let in.
+
+Whatever a person must be asked (a code, a password, whether a fingerprint is
+the right one) is asked with no connection open: it is closed, the person is
+asked, and all of it starts again from the punch request. So no handshake ever
+waits for a person, and no guess at a secret is spent on the way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from functools import partial
+from typing import Protocol
+
+from rdpeer.errors import (
+    AuthenticationFailed,
+    NoPath,
+    PeerRefused,
+    RdpeerError,
+    ServerUnreachable,
+)
+from rdpeer.net.driver import converse
+from rdpeer.net.link import Link
+from rdpeer.net.pipe import Sink, Source
+from rdpeer.net.transport import FrameStream
+from rdpeer.net.transport.tcp import connect as connect_tcp
+from rdpeer.peer import handshaking
+from rdpeer.peer.paths import Attempt, VerifiedPath, race
+from rdpeer.peer.setup import within
+from rdpeer.peer.trust import Trust
+from rdpeer.protocol.choice import SecretNeeded, choose_method
+from rdpeer.protocol.gate import Method
+from rdpeer.protocol.handshake import MAX_PAYLOAD, InitiatorHandshake, SecureChannel
+from rdpeer.protocol.question import RendezvousServer
+from rdpeer.protocol.relay_leg import RELAY, JoinRelay, RelayRequest
+from rdpeer.protocol.relays import Relays
+from rdpeer.protocol.rendezvous import Offer, PunchRequest
+from rdpeer.protocol.tokens import fresh_token
+from rdpeer.store.identity import Identity
+from rdpeer.store.known_peers import Verdict
+from rdpeer.values import Endpoint, PeerId, PublicKey, ServerAddress
+
+DIAL_TIMEOUT = 5.0
+"""Seconds for a direct TCP connection: a peer on the same LAN answers in milliseconds, or never."""
+
+RELAY_TRIES = 3
+"""Legs tried at a relay, each with a fresh token."""
+
+
+class Way(Enum):
+    """Which paths may be taken."""
+
+    ANY = auto()
+    DIRECT = auto()
+    RELAY = auto()
+
+
+class Person(Protocol):
+    """Who is asked and told. The asking methods raise RdpeerError where nobody can be asked."""
+
+    async def secret(self, methods: Sequence[Method]) -> tuple[Method, bytes]:
+        """One of the secrets that the peer wants, normalised (rdpeer.protocol.gate)."""
+
+    async def approves(self, peer: PeerId, key: PublicKey) -> None:
+        """Returns if a person takes ``key`` for the peer's; raises IdentityMismatch otherwise."""
+
+    def note(self, text: str) -> None:
+        """News that matters: a new pin, a warning."""
+
+    def detail(self, text: str) -> None:
+        """How it goes: paths tried, paths failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A stream with a peer at its other end that let us in."""
+
+    path: str
+    stream: FrameStream
+    channel: SecureChannel
+    peer_key: PublicKey
+    method: Method
+
+
+class _Unmet(Exception):
+    """Something is missing that ``meet`` gets, once the connection is closed; then all starts again."""
+
+    def __init__(self, meet: Callable[[], Awaitable[None]]) -> None:
+        super().__init__()
+        self.meet = meet
+
+
+@dataclass
+class Connector:
+    """One wish to reach ``peer``. ``secrets`` are those that were given, normalised."""
+
+    identity: Identity
+    peer: PeerId
+    server: RendezvousServer
+    relay_server: ServerAddress | None
+    trust: Trust
+    person: Person
+    way: Way = Way.ANY
+    secrets: dict[Method, bytes] = field(default_factory=dict, repr=False)
+    _refused: set[Method] = field(default_factory=set, init=False)
+
+    async def connect(self) -> Connection:
+        """Raises an RdpeerError of every kind: each says where it ended."""
+        while True:
+            path, server_signed = await self._path()
+            with contextlib.ExitStack() as on_failure:
+                on_failure.callback(path.stream.abort)
+                try:
+                    connection = await self._commit(path, server_signed)
+                except _Unmet as need:
+                    unmet = need
+                else:
+                    on_failure.pop_all()
+                    return connection
+            await unmet.meet()
+
+    async def _path(self) -> tuple[VerifiedPath, bool]:
+        """The path to commit to, and whether the server vouched for the peer's key."""
+        relays = Relays(self.server.address, self.relay_server)
+        request = PunchRequest(self.peer, self.server, relays, force_relay=self.way is Way.RELAY)
+        offer: Offer = (await converse(request)).value
+        attempts = self._attempts(offer)
+        if not attempts:
+            raise NoPath(f"{self.peer} offers only a relay, and --direct was asked for")
+        path = await race(attempts, self.person.detail)
+        self.person.detail(f"path: {path.name}")
+        return path, offer.peer_key is not None
+
+    async def _commit(self, path: VerifiedPath, server_signed: bool) -> Connection:
+        key, method = path.proof.peer_key, self._method(path, server_signed)
+        pin, judgement = self.trust.judge(key, method)
+        if judgement.verdict is Verdict.ASK:
+            raise _Unmet(lambda: self._ask_approval(key))
+        try:
+            secret = self.secrets.get(method)
+            own_id = self.identity.peer_id
+            await handshaking.authenticate(path.stream, path.handshake, method, secret, own_id)
+        except AuthenticationFailed:
+            if method is not Method.KEY or len(path.proof.methods) == 1:
+                raise
+            raise _Unmet(self._do_without_key) from None
+        if judgement.warning:
+            self.person.note(f"warning: {judgement.warning}")
+        if judgement.verdict is Verdict.INTRODUCE:
+            self.person.note(f"the key of {self.peer} is {key.fingerprint}; only the server vouches for it")
+        if judgement.verdict is not Verdict.KNOWN:
+            self.trust.remember(pin)
+        return Connection(path.name, path.stream, path.handshake.channel, key, method)
+
+    def _method(self, path: VerifiedPath, server_signed: bool) -> Method:
+        try:
+            return choose_method(
+                path.proof.methods,
+                given=self.secrets,
+                key_proven=self.trust.key_proven,
+                server_signed=server_signed,
+                refused=self._refused,
+            )
+        except SecretNeeded as need:
+            methods = need.methods
+            raise _Unmet(lambda: self._ask_secret(methods)) from need
+
+    # What is done with no connection open
+
+    async def _ask_secret(self, methods: Sequence[Method]) -> None:
+        method, secret = await self.person.secret(methods)
+        self.secrets[method] = secret
+
+    async def _ask_approval(self, key: PublicKey) -> None:
+        await self.person.approves(self.peer, key)
+        self.trust.approve(key)
+
+    async def _do_without_key(self) -> None:
+        self.person.detail("the peer does not authorize our key; trying what else it offers")
+        self._refused.add(Method.KEY)
+
+    # Paths
+
+    def _attempts(self, offer: Offer) -> list[Attempt]:
+        attempts = []
+        expected = partial(self._handshake, offer)
+        if offer.direct and self.way is not Way.RELAY:
+            name = f"direct {offer.direct}"
+            attempts.append(Attempt(name, partial(self._dial, name, offer.direct, expected)))
+        if self.way is not Way.DIRECT:
+            name = f"relay {offer.relay}"
+            attempts.append(Attempt(name, partial(self._relay, name, offer, expected), is_relay=True))
+        return attempts
+
+    def _handshake(self, offer: Offer) -> InitiatorHandshake:
+        return InitiatorHandshake(self.peer, self.identity.key, self.trust.expected(offer.peer_key))
+
+    async def _dial(
+        self, name: str, endpoint: Endpoint, handshake: Callable[[], InitiatorHandshake]
+    ) -> VerifiedPath:
+        address = ServerAddress(endpoint.ip, endpoint.port)
+        try:
+            stream = await connect_tcp(address, limit=MAX_PAYLOAD, timeout=DIAL_TIMEOUT)
+        except OSError as error:
+            raise NoPath(str(error)) from error
+        return await _verified(name, stream, handshake())
+
+    async def _relay(
+        self, name: str, offer: Offer, handshake: Callable[[], InitiatorHandshake]
+    ) -> VerifiedPath:
+        token = offer.token
+        for tries_left in reversed(range(RELAY_TRIES)):
+            ours = handshake()
+            try:
+                return await _verified(name, await self._relay_leg(offer.relay, token), ours)
+            except (RdpeerError, OSError) as error:
+                if ours.heard or not tries_left or isinstance(error, ServerUnreachable):
+                    raise
+                self.person.detail(f"{name}: {error}; trying again")
+                token = None
+        raise AssertionError("unreachable")
+
+    async def _relay_leg(self, relay: ServerAddress, token: str | None) -> FrameStream:
+        if token is None:
+            outcome = await converse(RelayRequest(self.peer, self.server, relay, fresh_token()))
+        else:
+            outcome = await converse(JoinRelay(self.server, relay, token, self.peer))
+        return outcome.streams[RELAY]
+
+
+async def pipe(
+    connector: Connector,
+    target: str,
+    source: Source,
+    sink: Sink,
+    *,
+    timeout: float | None = None,
+    recv_only: bool = False,
+    send_only: bool = False,
+) -> None:
+    """Connects, and carries one stream between the peer's ``target`` and ``source`` and ``sink``, to its end.
+
+    When it returns, every byte was handed over at both ends. ``timeout``: seconds
+    for what comes before the first byte; DeadlineExceeded. Raises PeerRefused
+    where the peer's program failed, OSError where ``source`` or ``sink`` did, and
+    what :meth:`Connector.connect` and a stream's ``carry`` raise.
+    """
+    async with within(timeout) as limit:
+        connection = await connector.connect()
+        async with Link(connection.stream, connection.channel, initiator=True) as link:
+            stream = await link.open(target)
+            limit.reschedule(None)
+            status = await stream.carry(source, sink, recv_only=recv_only, send_only=send_only)
+            await link.finish()
+    if status:
+        raise PeerRefused(f"the peer's command exited {status}")
+
+
+async def _verified(name: str, stream: FrameStream, handshake: InitiatorHandshake) -> VerifiedPath:
+    try:
+        return VerifiedPath(name, stream, handshake, await handshaking.verify(stream, handshake))
+    except BaseException:
+        stream.abort()
+        raise

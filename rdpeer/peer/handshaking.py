@@ -1,0 +1,99 @@
+"""Running a handshake over a stream, within its time; from both sides."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+from rdpeer.errors import DeadlineExceeded, RdpeerError
+from rdpeer.net.clock import monotonic
+from rdpeer.net.transport import FrameStream
+from rdpeer.protocol.gate import Method
+from rdpeer.protocol.handshake import (
+    TIMEOUT,
+    Authenticated,
+    Denied,
+    HandshakeEvent,
+    InitiatorHandshake,
+    InitiatorProven,
+    PathVerified,
+    ResponderHandshake,
+    Send,
+)
+from rdpeer.protocol.handshake_base import Handshake
+from rdpeer.values import PeerId
+
+SILENCE = 5.0
+"""Seconds that the responder may take to open; a relay leg is then tried again (docs/CHANNEL.md 6)."""
+
+
+async def verify(stream: FrameStream, handshake: InitiatorHandshake) -> PathVerified:
+    """Up to the responder's proof. Raises what the handshake raises, and DeadlineExceeded.
+
+    ``handshake.heard`` tells afterwards whether the other end said anything at all.
+    """
+    async with _within(SILENCE, handshake) as limit:
+        while True:
+            events = handshake.receive(await _payload(stream, handshake))
+            limit.reschedule(asyncio.get_running_loop().time() + TIMEOUT)
+            for event in _sent(stream, events):
+                if isinstance(event, PathVerified):
+                    return event
+
+
+async def authenticate(
+    stream: FrameStream, handshake: InitiatorHandshake, method: Method, secret: bytes | None, own_id: PeerId
+) -> Authenticated:
+    """From our proof, which commits this path, to being let in. Raises as :func:`verify`."""
+    async with _within(TIMEOUT, handshake):
+        _sent(stream, handshake.prove(method, secret, own_id))
+        while True:
+            for event in _sent(stream, handshake.receive(await _payload(stream, handshake))):
+                if isinstance(event, Authenticated):
+                    return event
+
+
+async def admit(
+    stream: FrameStream, handshake: ResponderHandshake, proven: Callable[[InitiatorProven], None]
+) -> Authenticated | Denied:
+    """The whole of it, as the responder; ``proven`` is told once the initiator has committed to this path.
+
+    Raises what the handshake raises, and DeadlineExceeded.
+    """
+    async with _within(TIMEOUT, handshake):
+        _sent(stream, handshake.start())
+        while True:
+            payload = await _payload(stream, handshake)
+            for event in _sent(stream, handshake.receive(payload, monotonic())):
+                if isinstance(event, InitiatorProven):
+                    proven(event)
+                elif isinstance(event, Authenticated | Denied):
+                    return event
+
+
+def _sent(stream: FrameStream, events: Sequence[HandshakeEvent]) -> list[HandshakeEvent]:
+    """Sends what is to be sent; the rest is for the caller."""
+    for event in events:
+        if isinstance(event, Send):
+            stream.send(event.payload)
+    return [event for event in events if not isinstance(event, Send)]
+
+
+async def _payload(stream: FrameStream, handshake: Handshake) -> bytes:
+    try:
+        payload = await stream.receive()
+    except RdpeerError as error:
+        raise handshake.lost(error) from error
+    if payload is None:
+        raise handshake.lost()
+    return payload
+
+
+@asynccontextmanager
+async def _within(seconds: float, handshake: Handshake) -> AsyncIterator[asyncio.Timeout]:
+    try:
+        async with asyncio.timeout(seconds) as limit:
+            yield limit
+    except TimeoutError:
+        raise handshake.lost(DeadlineExceeded("the peer stopped in the middle of the handshake")) from None

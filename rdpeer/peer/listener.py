@@ -1,0 +1,257 @@
+"""A listener: answers whoever asks, lets in whom the gate lets in, serves.
+
+Each notification of the server is answered in a task of its own, so any number
+of peers may come at the same time. Those that have not passed yet are few
+(rdpeer.protocol.gate.Admission): they cost us keys and time, and them nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from rdpeer.errors import PeerRefused, RdpeerError
+from rdpeer.net.clock import monotonic
+from rdpeer.net.driver import converse
+from rdpeer.net.link import Link, Offer
+from rdpeer.net.transport import FrameStream
+from rdpeer.net.transport.tcp import TcpListener
+from rdpeer.peer import handshaking
+from rdpeer.peer.register import Member
+from rdpeer.peer.services import Busy, Guest, Service
+from rdpeer.protocol.answer import LISTENER, Answer, Dropped, Listening, Refused
+from rdpeer.protocol.gate import Admission, Gate, make_code, normalize_code
+from rdpeer.protocol.handshake import MAX_PAYLOAD, Denial, Denied, InitiatorProven, ResponderHandshake
+from rdpeer.protocol.notifications import Notification
+from rdpeer.protocol.relay_leg import RELAY, Joined
+from rdpeer.protocol.tokens import fresh_token
+from rdpeer.values import PublicKey
+
+T = TypeVar("T")
+
+ACCEPT_FOR = 18.0
+"""Seconds that an initiator has to come to the endpoint that it was told."""
+
+MOST_DIALLERS = 8
+"""Connections taken there until one of them commits (docs/CHANNEL.md 6)."""
+
+MOST_SESSIONS = 1000
+"""Peers at the same time; the next one hears that we are busy."""
+
+Report = Callable[[str], None]
+
+_DENIALS = {
+    Denial.KEY_NOT_AUTHORIZED: "its key is not authorized",
+    Denial.WRONG_SECRET: "the code or password is wrong",
+    Denial.BUSY: "too many wrong codes or passwords came in",
+}
+
+
+@dataclass
+class Listener:
+    """``report`` is told each attempt in a line, ``detail`` what else happens.
+
+    ``comment`` says what is known of a key here: nothing, or what stands beside it.
+    ``one_peer``: the first that passes is the only one, and the listener ends with it;
+    ``settled`` is called when it has passed.
+    """
+
+    member: Member
+    gate: Gate
+    service: Service
+    report: Report
+    detail: Report
+    comment: Callable[[PublicKey], str]
+    one_peer: bool = False
+    settled: Callable[[], None] = lambda: None
+    _admission: Admission[asyncio.Task[None]] = field(default_factory=Admission, init=False)
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set, init=False)
+    _sessions: int = field(default=0, init=False)
+    _only: asyncio.Task[None] | None = field(default=None, init=False)
+    _passed: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+
+    async def run(self, registration: Coroutine[Any, Any, None]) -> None:
+        """Serves while ``registration`` runs, which hands its notifications to :meth:`answer`.
+
+        Raises what ends the registration. With ``one_peer`` it ends with that peer,
+        in order or with its error; once it is there, the registration may fail.
+        """
+        online = asyncio.create_task(registration)
+        passed = asyncio.create_task(self._passed.wait())
+        try:
+            await asyncio.wait((online, passed), return_when=asyncio.FIRST_COMPLETED)
+            await (self._only or online)
+        finally:
+            await _ended(online, passed, *self._tasks)
+
+    async def answer(self, notification: Notification) -> None:
+        """Somebody wants to connect: answered and served in a task that outlives the registration."""
+        self._start(self._answer(notification))
+
+    def offer_codes(self, invite: Callable[[str], None]) -> None:
+        """Lets in who knows the code that ``invite`` is told; a new one when the hour of the last is over."""
+        self._start(self._offer_codes(invite))
+
+    @property
+    def _busy(self) -> str | None:
+        """Why nobody else is let in now; told before any path is made."""
+        if self._only:
+            return "another peer is connected"
+        return "too many peers are connected" if self._sessions >= MOST_SESSIONS else None
+
+    async def _offer_codes(self, invite: Callable[[str], None]) -> None:
+        while True:
+            code = make_code()
+            expires = self.gate.offer_code(normalize_code(code), monotonic())
+            invite(code)
+            await asyncio.sleep(expires - monotonic())
+
+    # From a notification to a stream
+
+    async def _answer(self, notification: Notification) -> None:
+        answer = Answer(self.member.responder, notification, fresh_token(), refuse=self._busy)
+        try:
+            outcome = await converse(answer)
+        except RdpeerError as error:
+            self.report(f"somebody asked for us, and the answer failed: {error}")
+            return
+        match outcome.value:
+            case Listening(local):
+                await self._accept(outcome.listeners[LISTENER], f"direct {local}")
+            case Joined(relay):
+                await self._admit(outcome.streams[RELAY], f"relay {relay}", asyncio.Event())
+            case Refused(reason) | Dropped(reason):
+                self.report(f"somebody asked for us: refused, {reason}")
+
+    async def _accept(self, listener: TcpListener, path: str) -> None:
+        """Takes connections at ``listener`` until one commits: behind one address may be several who dial."""
+        committed = asyncio.Event()
+        with closing(listener), suppress(TimeoutError):
+            async with asyncio.timeout(ACCEPT_FOR):
+                for _ in range(MOST_DIALLERS):
+                    stream = await _unless(committed, listener.accept())
+                    if stream is None:
+                        return
+                    self._start(self._admit(stream, path, committed))
+                await committed.wait()
+
+    async def _admit(self, stream: FrameStream, path: str, committed: asyncio.Event) -> None:
+        """One connection, from its handshake to its end."""
+        handshake = ResponderHandshake(self.member.responder.peer, self.member.identity.key, self.gate)
+        proven: list[InitiatorProven] = []
+
+        def commit(initiator: InitiatorProven) -> None:
+            proven.append(initiator)
+            committed.set()
+
+        stream.limit = MAX_PAYLOAD
+        try:
+            with self._waiting():
+                end = await handshaking.admit(stream, handshake, commit)
+        except RdpeerError as error:
+            stream.abort()
+            if proven:
+                self.report(f"{self._who(proven[0], path)}: {error}")
+            else:
+                self.detail(f"somebody, {path}: {error}")
+            return
+        except BaseException:
+            stream.abort()
+            raise
+        if isinstance(end, Denied):
+            self.report(f"{self._who(proven[0], path)}: denied, {_DENIALS[end.reason]}")
+            await stream.close()
+            return
+        self.report(f"{self._who(proven[0], path)}: accepted by {end.method.name.lower()}")
+        await self._pass(stream, handshake, Guest(proven[0].peer, end.peer_key, path))
+
+    @contextmanager
+    def _waiting(self) -> Iterator[None]:
+        """While a session has not authenticated, it may be dropped for another one."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - a coroutine that runs has one
+        dropped = self._admission.enter(task)
+        if dropped is not None:
+            dropped.cancel()
+        try:
+            yield
+        finally:
+            self._admission.leave(task)
+
+    def _who(self, initiator: InitiatorProven, path: str) -> str:
+        comment = self.comment(initiator.key)
+        name = f"{initiator.peer or 'somebody'} {initiator.key.fingerprint}"
+        return f"{name} ({comment}), {path}" if comment else f"{name}, {path}"
+
+    # A peer that passed
+
+    async def _pass(self, stream: FrameStream, handshake: ResponderHandshake, guest: Guest) -> None:
+        if self.one_peer and self._only is None:
+            self._only = self._start(self._session(stream, handshake, guest, self.service))
+            self._passed.set()
+            self.settled()
+            return
+        service = Busy() if self.one_peer else self.service
+        self._sessions += 1
+        try:
+            await self._session(stream, handshake, guest, service)
+        except (RdpeerError, OSError) as error:
+            self.report(f"{guest}: {error}")
+        finally:
+            self._sessions -= 1
+
+    async def _session(
+        self, stream: FrameStream, handshake: ResponderHandshake, guest: Guest, service: Service
+    ) -> None:
+        """Serves what the guest asks for until it asks no more, and acknowledges delivery."""
+        async with Link(stream, handshake.channel, initiator=False) as link:
+            try:
+                async with asyncio.TaskGroup() as streams:
+                    while (offer := await link.next_offer()) is not None:
+                        streams.create_task(self._serve(offer, guest, service))
+            except BaseExceptionGroup as errors:
+                raise errors.exceptions[0] from None  # the first one says it all: the rest are its echoes
+            await link.finish()
+
+    async def _serve(self, offer: Offer, guest: Guest, service: Service) -> None:
+        """One stream. That of the only peer ends the session with it when it fails; others do not."""
+        try:
+            await service.serve(offer, guest)
+        except (RdpeerError, OSError) as error:
+            if self.one_peer and not isinstance(error, PeerRefused):
+                raise
+            self.report(f"{guest}: {error}")
+
+    # Tasks
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        """Expected errors were told by the task; what is left is a bug, which must not end the listener."""
+        self._tasks.discard(task)
+        if task is not self._only and not task.cancelled() and (error := task.exception()):
+            self.report(f"internal error: {type(error).__name__}: {error}")
+
+
+async def _unless(event: asyncio.Event, wanted: Coroutine[Any, Any, T]) -> T | None:
+    """What ``wanted`` returns, or None if ``event`` is set first."""
+    work, over = asyncio.create_task(wanted), asyncio.create_task(event.wait())
+    try:
+        await asyncio.wait((work, over), return_when=asyncio.FIRST_COMPLETED)
+        return work.result() if work.done() else None
+    finally:
+        await _ended(work, over)
+
+
+async def _ended(*tasks: asyncio.Task[Any]) -> None:
+    """Cancels the tasks and waits for their end."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
