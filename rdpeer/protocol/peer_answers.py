@@ -77,4 +77,4 @@ def _wrong_key(server: RendezvousServer, where: str) -> IdentityMismatch:
 
 
 def _origin(server: RendezvousServer) -> str:
-    return f" ({server.key_origin})" if server.key_origin else ""
+    return f" (from {server.key_origin})" if server.key_origin else ""

@@ -73,23 +73,25 @@ class Registrant:
 class Online:
     """The server has our address."""
 
+    peer: PeerId
     server: ServerAddress
     remote: Endpoint
 
     def __str__(self) -> str:
-        return f"online at {place(self.server, self.remote)}"
+        return f"{self.peer} is online at {place(self.server, self.remote)}"
 
 
 @dataclass(frozen=True, slots=True)
 class Offline:
     """Nobody reaches us through the server now. ``remote`` is the address last tried."""
 
+    peer: PeerId
     server: ServerAddress
     remote: Endpoint | None
     reason: str
 
     def __str__(self) -> str:
-        return f"offline at {place(self.server, self.remote)}: {self.reason}"
+        return f"{self.peer} is offline at {place(self.server, self.remote)}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,14 +295,14 @@ class Registration:
         if self._state == "online" or self._remote is None:
             return []
         self._state = "online"
-        return [Report(Online(self._server, self._remote))]
+        return [Report(Online(self._registrant.peer, self._server, self._remote))]
 
     def _offline(self, reason: str) -> list[Command]:
         """Said again when the reason changes; not when only the address tried does."""
         if self._state == reason:
             return []
         self._state = reason
-        return [Report(Offline(self._server, self._remote, reason))]
+        return [Report(Offline(self._registrant.peer, self._server, self._remote, reason))]
 
     def _unreadable(self, now: float) -> list[Command]:
         self._garbage += 1

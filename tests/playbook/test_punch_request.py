@@ -44,7 +44,7 @@ from rdpeer.wire.endpoints import mangle
 SERVER_KEY = IdentityKey.from_seed(bytes(32))
 KEY = ServerKey(SERVER_KEY.public.text)
 ADDRESS = ServerAddress("rs.example")
-SERVER = RendezvousServer(ADDRESS, KEY, "set in config.toml")
+SERVER = RendezvousServer(ADDRESS, KEY, "config.toml")
 LOCAL = Endpoint("192.168.1.7", 50000)
 REMOTE = Endpoint("203.0.113.5", 21116)
 WHERE = "rs.example:21116 (203.0.113.5)"
@@ -201,7 +201,7 @@ def test_a_connection_closed_without_an_answer() -> None:
         (punched(other_failure="no\x1bway"), ServerRefused(f"{WHERE} refused: no?way")),
         (
             punched(failure=pb.PunchHoleResponse.LICENSE_MISMATCH),
-            IdentityMismatch(f"{WHERE} has another key than the configured {KEY.label} (set in config.toml)"),
+            IdentityMismatch(f"{WHERE} has another key than the configured {KEY.label} (from config.toml)"),
         ),
         (relayed(refuse_reason="busy\n"), PeerRefused("612345678 refused: busy?")),
         (
@@ -243,8 +243,7 @@ def test_a_server_that_wants_a_key_where_none_is_configured() -> None:
 
 OTHER_SERVER = IdentityKey.from_seed(bytes([1]) * 32)
 NOT_SIGNED = IdentityMismatch(
-    f"the key of 612345678 is not signed by the server key {SERVER_KEY.public.fingerprint}"
-    " (set in config.toml)"
+    f"the key of 612345678 is not signed by the server key {SERVER_KEY.public.fingerprint} (from config.toml)"
 )
 
 

@@ -35,7 +35,7 @@ MY_KEY = SendDatagram(wire(register_pk=pb.RegisterPk(id="612345678", uuid=b"mach
 TAKEN = DatagramReceived(bytes.fromhex("3a00"))
 WANTS_KEY = DatagramReceived(bytes.fromhex("3a021001"))
 OK = DatagramReceived(bytes.fromhex("820100"))
-ONLINE = Report(Online(SERVER, REMOTE))
+ONLINE = Report(Online(PEER, SERVER, REMOTE))
 CONFIRMED = StoreRecord(KeyConfirmed(PEER))
 
 
@@ -116,7 +116,7 @@ def test_one_lost_datagram_is_no_change_of_state() -> None:
 
 
 def test_silence_backs_off_to_12_s_and_changes_the_socket() -> None:
-    offline = Report(Offline(SERVER, REMOTE, "no answer"))
+    offline = Report(Offline(PEER, SERVER, REMOTE, "no answer"))
     book = online() >> Deadline(15.0) << I_AM_HERE >> Deadline(3.0) << I_AM_HERE
     book = book >> Deadline(3.0) << offline << Rebind(SERVER) >> SocketBound(OTHER) << I_AM_HERE
     for wait in (6.0, 9.0, 12.0, 12.0):
@@ -131,7 +131,7 @@ def test_a_command_that_does_not_stay_gives_up_after_15_s() -> None:
         >> Deadline(3.0)
         << I_AM_HERE
         >> Deadline(3.0)
-        << Report(Offline(SERVER, REMOTE, "no answer"))
+        << Report(Offline(PEER, SERVER, REMOTE, "no answer"))
         << Rebind(SERVER)
         >> SocketBound(OTHER)
         << I_AM_HERE
@@ -170,7 +170,7 @@ def test_a_name_that_does_not_resolve_ends_a_command_that_does_not_stay() -> Non
 
 
 def test_a_name_that_does_not_resolve_is_tried_again_by_one_that_stays() -> None:
-    offline = Report(Offline(SERVER, None, "no such name"))
+    offline = Report(Offline(PEER, SERVER, None, "no such name"))
     book = Playbook(registration()) >> Started() << Rebind(SERVER) >> SocketFailed("no such name") << offline
     for wait in (3.0, 6.0, 9.0, 12.0, 12.0):
         book = book >> Deadline(wait) << Rebind(SERVER) >> SocketFailed("no such name")
@@ -205,7 +205,7 @@ def test_what_may_pass_is_tried_again_by_one_that_stays(result: int, wait: float
         started(registration(confirmed=False))
         << MY_KEY
         >> refused(result)
-        << Report(Offline(SERVER, REMOTE, text))
+        << Report(Offline(PEER, SERVER, REMOTE, text))
         >> Deadline(wait)
         << MY_KEY
         >> OK
@@ -223,7 +223,7 @@ def test_one_that_does_not_stay_takes_three_refusals() -> None:
         started(registration(confirmed=False, once=True, patience=15.0))
         << MY_KEY
         >> too_many
-        << Report(Offline(SERVER, REMOTE, "too many registrations"))
+        << Report(Offline(PEER, SERVER, REMOTE, "too many registrations"))
         >> Deadline(7.0)
         << MY_KEY
         >> too_many

@@ -1,0 +1,32 @@
+"""What every use case begins with: the server as it is configured, and the time that the user gave."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from rdpeer.errors import DeadlineExceeded
+from rdpeer.protocol.question import RendezvousServer
+from rdpeer.settings import Settings
+
+
+def rendezvous_server(settings: Settings) -> RendezvousServer:
+    """The server in force, with its key and where that was set. UsageError where no server is set."""
+    return RendezvousServer(settings.require_server(), settings.key, settings.origin("key"))
+
+
+@asynccontextmanager
+async def within(seconds: float | None) -> AsyncIterator[asyncio.Timeout]:
+    """Bounds what is done inside by the user's ``--timeout``; DeadlineExceeded when it is over.
+
+    Once everything is set up, ``reschedule(None)`` on what this gives lifts the bound.
+    """
+    limit = asyncio.timeout(seconds)
+    try:
+        async with limit:
+            yield limit
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        raise DeadlineExceeded(f"not done within the {seconds:g} s of --timeout") from None
