@@ -555,6 +555,44 @@ def test_methods_that_are_no_list_of_methods(methods: list[int]) -> None:
         proofs.read_responder_proof(proof.SerializeToString(), bytes(32))
 
 
+@given(st.binary(max_size=150))
+def test_any_bytes_as_a_proof_or_a_denial(body: bytes) -> None:
+    for read in (proofs.read_responder_proof, proofs.read_initiator_proof):
+        with pytest.raises(RemoteProtocolError):
+            read(body, bytes(32))
+    with contextlib.suppress(RemoteProtocolError):
+        assert isinstance(proofs.read_denial(body, Method.KEY), AuthenticationFailed)
+
+
+def test_a_proof_with_a_key_of_another_length() -> None:
+    body = channel_pb2.InitiatorProof(public_key=bytes(31), method=channel_pb2.KEY, signature=bytes(64))
+    with pytest.raises(RemoteProtocolError, match="31 bytes"):
+        proofs.read_initiator_proof(body.SerializeToString(), bytes(32))
+
+
+def test_an_unknown_method_to_pass_by() -> None:
+    body = proofs.make_initiator_proof(ALICE, bytes(32), 77)  # type: ignore[arg-type]
+    with pytest.raises(RemoteProtocolError, match="unknown method 77"):
+        proofs.read_initiator_proof(body, bytes(32))
+
+
+@pytest.mark.parametrize("length", [0, 31, 33])
+def test_a_confirmation_of_another_length_is_no_guess(length: int) -> None:
+    gate = open_gate()
+    r, channel, t1 = responder_at_proof(gate)
+    proof = records.encode(RecordType.INITIATOR_PROOF, proofs.make_initiator_proof(ALICE, t1, Method.CODE))
+    exchange = SecretExchange.begin(
+        initiator=True,
+        secret=b"a guess",
+        keys=(ALICE.public, BOB.public),
+        t2=keys.extend_transcript(t1, proof),
+    )
+    r.receive(channel.seal(proof), 0.0)
+    r.receive(channel.seal(records.encode(RecordType.SHARE, exchange.share)), 0.0)
+    with pytest.raises(RemoteProtocolError, match="a confirmation of"):
+        r.receive(channel.seal(records.encode(RecordType.CONFIRM, bytes(length))), 0.0)
+
+
 # PING
 
 
@@ -587,7 +625,7 @@ def test_local_errors() -> None:
     i = InitiatorHandshake(PEER, ALICE, [BY_SERVER])
     with pytest.raises(LocalProtocolError):
         _ = i.channel
-    with pytest.raises(LocalProtocolError):
+    with pytest.raises(LocalProtocolError, match="cannot be used now"):
         i.prove(Method.OPEN)
     meeting = Meeting().run()
     for again in (lambda: meeting.i.receive(b""), lambda: meeting.r.receive(b"", 0.0)):
