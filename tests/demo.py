@@ -73,13 +73,13 @@ def send(way: str, peer: str, file: Path) -> None:
             run("away", "connect", "-v", way, peer, stdin=source)
         finished(listener, "home", "listen")
         seconds = time.perf_counter() - begun
-    path = re.search(r"path: (.+)", said("away"))
     sent_sum, received_sum = sha256(file), sha256(received)
     if sent_sum != received_sum:
         raise DemoFailed(f"the checksums differ: {sent_sum} was sent, {received_sum} arrived")
-    print(
-        f"\n  {path[1] if path else 'unknown path'}: {SIZE:,} bytes in {seconds:.2f} s, start and end included"
-    )
+    path = re.search(r"path: (.+)", said("away"))
+    if path is None:
+        raise DemoFailed(f"rdpeer connect -v names no path: {said('away')}")
+    print(f"\n  {path[1]}: {SIZE:,} bytes in {seconds:.2f} s, start and end included")
     print(f"  sha256 {sent_sum} at both ends\n")
 
 
