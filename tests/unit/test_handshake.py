@@ -182,6 +182,22 @@ def test_every_connection_has_its_own_keys() -> None:
         second.r.channel.open(first.i.channel.seal(b"replayed"))
 
 
+def test_the_initiator_may_say_who_it_is() -> None:
+    own_id = PeerId("698765432")
+    r, channel, t1 = responder_at_proof(open_gate())
+    body = proofs.make_initiator_proof(ALICE, t1, Method.OPEN, own_id)
+    events = r.receive(channel.seal(records.encode(RecordType.INITIATOR_PROOF, body)), 0.0)
+    assert events[0] == InitiatorProven(ALICE.public, Method.OPEN, own_id)
+
+
+@pytest.mark.parametrize("text", ["short", "with\x1bescape", "x" * 101])
+def test_an_initiators_id_that_is_none(text: str) -> None:
+    proof = channel_pb2.InitiatorProof.FromString(proofs.make_initiator_proof(ALICE, bytes(32), Method.OPEN))
+    proof.id = text
+    with pytest.raises(RemoteProtocolError, match="the initiator's ID"):
+        proofs.read_initiator_proof(proof.SerializeToString(), bytes(32))
+
+
 # Who does not pass
 
 

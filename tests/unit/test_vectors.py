@@ -217,12 +217,13 @@ def test_session_with_a_stock_desktop(name: str) -> None:
 # The channel between two rdpeers
 
 
+TEXT = ("peer", "method", "initiator_id", "record", "direction")
+"""What is not hex."""
+
+
 def unhex(value: Any) -> Any:
     if isinstance(value, dict):
-        return {
-            name: v if name in ("peer", "method", "record", "direction") else unhex(v)
-            for name, v in value.items()
-        }
+        return {name: v if name in TEXT else unhex(v) for name, v in value.items()}
     return [unhex(v) for v in value] if isinstance(value, list) else bytes.fromhex(value)
 
 
@@ -280,7 +281,8 @@ def run(case: dict[str, Any]) -> tuple[InitiatorHandshake, ResponderHandshake, l
             if isinstance(event, Send):
                 wire.append((direction, event.payload))
             elif isinstance(event, PathVerified):
-                note("i2r", i.prove(Method[case["method"]], case.get("secret")))
+                own_id = PeerId(case["initiator_id"]) if "initiator_id" in case else None
+                note("i2r", i.prove(Method[case["method"]], case.get("secret"), own_id))
             elif isinstance(event, Authenticated):
                 authenticated += 1
 
@@ -355,6 +357,7 @@ def test_channel_proofs(case: dict[str, Any]) -> None:
     answer = channel_pb2.InitiatorProof.FromString(second[1:])
     key = PublicKey(case["initiator_public"])
     assert answer.public_key == key.raw
+    assert answer.id == case.get("initiator_id", "")
     signed = b"rdpeer channel 1 initiator\0" + case["t1"] + key.raw + method
     assert verify(key, signed, answer.signature)
     assert blake2b(case["t1"], second) == case["t2"]
