@@ -8,8 +8,9 @@ belongs", and nothing else does: a connection that just closes proves nothing.
 
 A stream is over when it was ended both ways and delivered, or at once when one
 side resets it or refuses to open it. Records that were under way then are
-dropped when they come. Its number is never used again: the initiator counts
-1, 3, 5..., the responder 2, 4, 6...
+dropped when they come. But it may be over here and not yet there: a RESET for a
+stream that ended well on this side says that its last bytes were not delivered
+after all, and is told like any other.
 
 Records wait in two queues. What steers (control) goes first; DATA, EXIT and END
 keep their order among each other. ``next_record`` takes from them, and is to be
@@ -57,6 +58,7 @@ SILENCE_LIMIT = 30.0
 
 _MAX_TARGET = 300
 _MAX_CONTROL = 1024
+_MAX_ABANDONED = 1024
 _MAX_STATUS = 255
 
 
@@ -78,6 +80,7 @@ class Session:
         self._ping_queued = self._pong_queued = False
         self._next_ping = now + PING_INTERVAL
         self._last_heard = now
+        self._abandoned: deque[int] = deque(maxlen=_MAX_ABANDONED)  # reset or refused by us, the latest
         self._finishing = False
         self.queued = 0
         """Bytes of DATA that wait in next_record's queue."""
@@ -109,6 +112,7 @@ class Session:
     def refuse(self, number: int, reason: pb.StreamRefused.Reason.ValueType, detail: str = "") -> None:
         """Refuses a stream that was offered; ``detail`` is for people at the other end."""
         self._close(self._streams.offered(number))
+        self._abandoned.append(number)
         self._steer(RecordType.REFUSED, pb.StreamRefused(stream=number, reason=reason, detail=detail))
 
     def sendable(self, number: int) -> int:
@@ -150,6 +154,7 @@ class Session:
     def reset(self, number: int, reason: pb.StreamReset.Reason.ValueType, detail: str = "") -> None:
         """The stream failed here: both directions are over, and what is queued on it is dropped."""
         self._close(self._streams.open(number))
+        self._abandoned.append(number)
         self._drop_queued(number)
         self._steer(RecordType.RESET, pb.StreamReset(stream=number, reason=reason, detail=detail))
 
@@ -341,12 +346,14 @@ class Session:
 
     def _receive_reset(self, body: bytes) -> list[SessionEvent]:
         message = parse(pb.StreamReset, body)
-        stream = self._streams.known(message.stream)
-        if stream is None:
+        number = message.stream
+        stream = self._streams.known(number)
+        if stream is not None:
+            self._close(stream)
+            self._drop_queued(number)
+        elif number in self._abandoned:  # the two RESETs crossed
             return []
-        self._close(stream)
-        self._drop_queued(stream.number)
-        return [StreamReset(stream.number, message.reason, printable(message.detail)), CreditGained(0)]
+        return [StreamReset(number, message.reason, printable(message.detail)), CreditGained(0)]
 
     def _receive_final(self, body: bytes) -> list[SessionEvent]:
         if body or self._bulk or not self._streams.all_ended:

@@ -66,7 +66,10 @@ class PeerExited:
 
 @dataclass(frozen=True, slots=True)
 class StreamReset:
-    """The stream failed at the other end; ``reason`` is a number of channel.proto's StreamReset.Reason."""
+    """The stream failed at the other end, perhaps after it had ended well here: not all was delivered.
+
+    ``reason`` is a number of channel.proto's StreamReset.Reason, or unknown; ``detail`` is printable.
+    """
 
     stream: int
     reason: int

@@ -183,6 +183,25 @@ def test_reset_ends_both_directions_and_drops_what_is_queued():
     assert kinds(left) == ["FINAL"]
 
 
+def test_a_reset_after_the_stream_ended_well_on_this_side_is_still_told():
+    left, right, n = joined()
+    left.data(n, b"the last")
+    left.end(n)
+    right.end(n)
+    settle(left, right)
+    left.delivered(n)
+    assert left.is_over(n)
+    right.reset(n, pb.StreamReset.SINK_FAILED)
+    assert pass_on(right, left) == [StreamReset(n, pb.StreamReset.SINK_FAILED, "")]
+
+
+def test_resets_that_cross_are_not_told_twice():
+    left, right, n = joined()
+    left.reset(n, pb.StreamReset.UNSPECIFIED)
+    right.reset(n, pb.StreamReset.UNSPECIFIED)
+    assert settle(left, right) == []
+
+
 def test_records_for_a_stream_that_is_over_are_dropped():
     left, right, n = joined()
     right.data(n, b"under way")

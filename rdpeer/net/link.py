@@ -1,0 +1,234 @@
+"""A link: one authenticated session, driven over a frame stream (docs/CHANNEL.md 4 and 5).
+
+Three tasks: one receives and never waits for anything but the transport, one seals and writes, one keeps
+the time. The first error of any of them is the link's; whoever waits on it or on a stream of it gets it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Coroutine
+from types import TracebackType
+from typing import Self
+
+from rdpeer import __version__
+from rdpeer.crypto.channel import SecureChannel
+from rdpeer.crypto.secretstream import OVERHEAD
+from rdpeer.errors import ConnectionLost, RdpeerError
+from rdpeer.net.record_writer import RecordWriter
+from rdpeer.net.stream import Stream, failure
+from rdpeer.net.transport import FrameStream
+from rdpeer.protocol.session import MAX_RECORD, Session
+from rdpeer.protocol.session_events import (
+    CreditGained,
+    DataReceived,
+    PeerEnded,
+    PeerExited,
+    PeerFinished,
+    PeerStopped,
+    SessionEvent,
+    StreamAccepted,
+    StreamOffered,
+    StreamRefused,
+    StreamReset,
+)
+from rdpeer.wire.channel_pb2 import StreamRefused as RefusedMessage
+
+_LAST_WORDS_TIMEOUT = 1.0
+
+
+class Offer:
+    """A stream that the other end asks for: accept or refuse it, once."""
+
+    def __init__(self, target: str, stream: Stream) -> None:
+        self.target = target
+        """HOST:PORT as the other end named it, printable but not checked; empty: what this side serves."""
+        self._stream = stream
+
+    def accept(self) -> Stream:
+        """Opens the stream. ConnectionLost if the other end has given it up meanwhile."""
+        self._stream.accept()
+        return self._stream
+
+    def refuse(self, reason: RefusedMessage.Reason.ValueType, detail: str = "") -> None:
+        """Tells the other end why not; ``detail`` is one line for people."""
+        self._stream.refuse(reason, detail)
+
+
+class Link:
+    """``async with Link(stream, channel, initiator=...) as link``: both ends are authenticated already.
+
+    The link owns ``stream``. Left without ``finish``, it aborts; left with an error, it first says what is
+    queued (a RESET) if that takes no longer than a second.
+    """
+
+    def __init__(self, stream: FrameStream, channel: SecureChannel, *, initiator: bool) -> None:
+        self._frames = stream
+        self._open_record = channel.open
+        self._now = asyncio.get_running_loop().time
+        self._session = Session(initiator=initiator, version=__version__, now=self._now())
+        self._writer = RecordWriter(stream, channel, self._session)
+        self._streams: dict[int, Stream] = {}
+        self._offers: deque[Offer] = deque()
+        self._changed = asyncio.Event()
+        self._error: RdpeerError | None = None
+        self._undelivered: ConnectionLost | None = None  # of a stream that had ended well here
+        self._tasks: list[asyncio.Task[None]] = []
+        stream.limit = MAX_RECORD + OVERHEAD
+
+    async def open(self, target: str = "") -> Stream:
+        """A stream to ``target`` (HOST:PORT; empty: what the other end serves). PeerRefused says why not.
+
+        Waits while the other end has as many streams of ours as it takes.
+        """
+        while not self._session.may_open:
+            await self._change()
+        self._check()
+        stream = self._add(self._session.open(target))
+        self._writer.wake()
+        await stream.opened()
+        return stream
+
+    async def next_offer(self) -> Offer | None:
+        """The next stream that the other end asks for, or None when it will not ask for any more."""
+        while not self._offers and not self._session.final_received:
+            await self._change()
+        return self._offers.popleft() if self._offers else None
+
+    async def finish(self) -> None:
+        """Sends FINAL when all streams are over, waits for the other end's, and closes the transport.
+
+        When it returns, the other end has handed over every byte that was sent to it. ConnectionLost if
+        it did not say so, or said for one of the streams that it could not.
+        """
+        self._session.finish()
+        self._writer.wake()
+        try:
+            while not (self._session.final_sent and self._session.final_received):
+                await self._change()
+        except ConnectionLost as error:
+            raise self._undelivered or error from None
+        await self._frames.close()
+        if self._undelivered is not None:
+            raise self._undelivered
+
+    async def __aenter__(self) -> Self:
+        work = (self._receive(), self._writer.run(), self._keep_time())
+        self._tasks = [asyncio.create_task(self._guard(each)) for each in work]
+        self._writer.wake()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for task in self._tasks:
+            task.cancel()
+        try:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            if isinstance(error, Exception) and self._error is None:
+                await self._say_last_words()
+        finally:
+            self._fail(ConnectionLost("the connection was closed on this side"))
+            self._frames.abort()
+
+    async def _say_last_words(self) -> None:
+        self._writer.flush()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_WORDS_TIMEOUT):
+                await self._frames.close()
+
+    # The tasks
+
+    async def _guard(self, work: Coroutine[None, None, None]) -> None:
+        try:
+            await work
+        except RdpeerError as error:
+            self._fail(error)
+        except Exception as error:  # a bug: it must end the link with its traceback, not leave it hanging
+            failure = ConnectionLost("internal error")
+            failure.__cause__ = error
+            self._fail(failure)
+        finally:
+            self._changed.set()
+
+    async def _receive(self) -> None:
+        session, dispatch = self._session, self._dispatch
+        try:
+            while (payload := await self._frames.receive()) is not None:
+                record, final = self._open_record(payload)
+                for event in session.receive(record, final, self._now()):
+                    dispatch(event)
+                if session.has_control:
+                    self._writer.wake()
+        except ConnectionLost:
+            if not session.final_received:
+                raise
+        if not session.final_received:
+            raise ConnectionLost("the peer closed the connection before its end")
+
+    async def _keep_time(self) -> None:
+        while (deadline := self._session.deadline) is not None:
+            await asyncio.sleep(deadline - self._now())
+            self._session.handle_timeout(self._now())
+            self._writer.wake()
+
+    def _dispatch(self, event: SessionEvent) -> None:
+        match event:
+            case DataReceived(number, data):
+                self._streams[number].on_data(data)
+            case CreditGained(0):
+                for stream in self._streams.values():
+                    stream.on_credit()
+                self._changed.set()
+            case CreditGained(number):
+                self._streams[number].on_credit()
+            case StreamOffered(number, target):
+                self._offers.append(Offer(target, self._add(number)))
+                self._changed.set()
+            case StreamAccepted(number):
+                self._streams[number].on_accepted()
+            case StreamRefused(number):
+                self._streams[number].on_refused(event)
+            case PeerEnded(number):
+                self._streams[number].on_ended()
+            case PeerStopped(number):
+                self._streams[number].on_stopped()
+            case PeerExited(number, status):
+                self._streams[number].on_exited(status)
+            case StreamReset(number):
+                self._lose(number, failure(event))
+            case PeerFinished():
+                self._changed.set()
+
+    # For offers and streams
+
+    def _add(self, number: int) -> Stream:
+        stream = self._streams[number] = Stream(number, self._session, self._writer, self._forget)
+        return stream
+
+    def _lose(self, number: int, error: ConnectionLost) -> None:
+        if stream := self._streams.get(number):
+            stream.on_failed(error)
+        else:
+            self._undelivered = self._undelivered or error
+
+    def _forget(self, number: int) -> None:
+        self._streams.pop(number, None)
+
+    def _fail(self, error: RdpeerError) -> None:
+        self._error = self._error or error
+        for stream in list(self._streams.values()):
+            stream.on_failed(self._error)
+        self._changed.set()
+
+    def _check(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    async def _change(self) -> None:
+        self._check()
+        self._changed.clear()
+        await self._changed.wait()
+        self._check()

@@ -1,0 +1,57 @@
+"""The one task that seals and writes the records of a link.
+
+One task, because a direction has one owner (docs/CHANNEL.md 2): a record is written in the order in which
+it was sealed. It takes the next record only while the transport has room, so control records overtake
+DATA up to the last moment, and what waits is bounded by the session and not by the other end's patience.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from rdpeer.crypto.channel import SecureChannel
+from rdpeer.net.transport import FrameStream
+from rdpeer.protocol.session import Session
+
+_QUEUED_HIGH = 256 * 1024
+
+
+class RecordWriter:
+    def __init__(self, stream: FrameStream, channel: SecureChannel, session: Session) -> None:
+        self._stream = stream
+        self._seal = channel.seal
+        self._session = session
+        self._work = asyncio.Event()
+        self._room = asyncio.Event()
+
+    def wake(self) -> None:
+        """The session may have records to send."""
+        self._work.set()
+
+    async def room(self) -> None:
+        """Waits while the session has more DATA queued than it needs to keep the writer busy."""
+        while self._session.queued >= _QUEUED_HIGH:
+            self._room.clear()
+            await self._room.wait()
+
+    async def run(self) -> None:
+        """Until it is cancelled, or FINAL is out."""
+        while not self._session.final_sent:
+            await self._work.wait()
+            self._work.clear()
+            while self._send_next():
+                await self._stream.drain()
+
+    def flush(self) -> None:
+        """Everything that is queued, without waiting: the last words, when ``run`` has ended."""
+        while self._send_next():
+            pass
+
+    def _send_next(self) -> bool:
+        item = self._session.next_record()
+        if item is None:
+            return False
+        self._stream.send(self._seal(*item))
+        if self._session.queued < _QUEUED_HIGH:
+            self._room.set()
+        return True
