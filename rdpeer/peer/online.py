@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rdpeer.net.driver import converse
-from rdpeer.peer.setup import within
+from rdpeer.peer.setup import rendezvous_server, within
 from rdpeer.protocol.online import OnlineQuery
 from rdpeer.settings import Settings
 from rdpeer.values import PeerAddress, PeerId, ServerAddress
@@ -29,4 +29,4 @@ async def online(settings: Settings, peers: Sequence[PeerAddress]) -> list[tuple
 
 
 def _server_of(settings: Settings, peer: PeerAddress) -> ServerAddress:
-    return settings.at(peer).require_server()
+    return rendezvous_server(settings.at(peer)).address

@@ -6,14 +6,20 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from rdpeer.errors import DeadlineExceeded
+from rdpeer.errors import DeadlineExceeded, UsageError
 from rdpeer.protocol.question import RendezvousServer
 from rdpeer.settings import Settings
 
 
 def rendezvous_server(settings: Settings) -> RendezvousServer:
-    """The server in force, with its key and where that was set. UsageError where no server is set."""
-    return RendezvousServer(settings.require_server(), settings.key, settings.origin("key"))
+    """The server in force, with its key and where that was set. UsageError where no server is set.
+
+    Its port has to leave room for those beside it: UsageError too.
+    """
+    address = settings.require_server()
+    if not 1 < address.port < 65535:
+        raise UsageError(f"no server is at {address}: it needs the ports below and above that one too")
+    return RendezvousServer(address, settings.key, settings.origin("key"))
 
 
 @asynccontextmanager

@@ -99,3 +99,10 @@ def test_without_a_server_there_is_nothing_to_do(rdpeer: Program) -> None:
 
 def test_an_id_that_is_none(rdpeer: Program) -> None:
     rdpeer("online", "12", code=2, stderr="rdpeer: error: a peer ID has 6 to 100 characters\n")
+
+
+def test_a_server_port_without_room_beside_it(rdpeer: Program) -> None:
+    for port in ("1", "65535"):
+        error = f"rdpeer: error: no server is at h:{port}: it needs the ports below and above that one too\n"
+        rdpeer("register", "--once", "--server", f"h:{port}", code=2, stderr=error)
+        rdpeer("online", "612345678", "--server", f"h:{port}", code=2, stderr=error)
