@@ -3,7 +3,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rdpeer.errors import LocalProtocolError, RemoteProtocolError
@@ -36,16 +36,17 @@ def test_every_header_length_one_byte_at_a_time(length: int) -> None:
     assert got == [payload]
 
 
+@example(b"\0\1\4", [1])
 @given(st.binary(max_size=500), st.lists(st.integers(0, 500), max_size=5))
 def test_any_bytes_whole_or_split_give_the_same(data: bytes, places: list[int]) -> None:
     assert outcome([data]) == outcome(cut(data, places))
 
 
 def outcome(pieces: list[bytes]) -> list[bytes] | None:
-    """All payloads, or None where the stream is refused."""
+    """All payloads, or None where the stream is refused, be it after payloads that were returned."""
     reader = FrameReader(200)
     try:
-        return [payload for piece in pieces for payload in reader.receive(piece)]
+        return [payload for piece in pieces for payload in reader.receive(piece)] + reader.advance(0)
     except RemoteProtocolError:
         return None
 
