@@ -1,0 +1,25 @@
+"""``rdpeer ssh-config``: what to write into ~/.ssh/config."""
+
+from __future__ import annotations
+
+import click
+
+from rdpeer.cli import voice
+from rdpeer.cli.common import Command, Invocation
+
+
+@click.command(cls=Command)
+@click.argument("peer", metavar="ID")
+@click.pass_obj
+def command(invocation: Invocation, peer: str) -> None:
+    """Print the lines for ~/.ssh/config that reach a peer."""
+    from rdpeer.cli.openssh import options
+    from rdpeer.values import PeerAddress
+
+    try:
+        address = PeerAddress.parse(peer)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    voice.answer(f"Host {address.peer}")
+    for name, value in options(invocation, address, peer).items():
+        voice.answer(f"    {name} {value}")
