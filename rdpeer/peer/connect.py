@@ -135,16 +135,16 @@ class Connector:
         return path, offer.peer_key is not None
 
     async def _commit(self, path: VerifiedPath, server_signed: bool) -> Connection:
-        key, method = path.proof.peer_key, self._method(path, server_signed)
+        key, method = path.verified.proof.peer_key, self._method(path, server_signed)
         pin, judgement = self.trust.judge(key, method)
         if judgement.verdict is Verdict.ASK:
             raise _Unmet(lambda: self._ask_approval(key))
         try:
             secret = self.secrets.get(method)
-            own_id = self.identity.peer_id
-            await handshaking.authenticate(path.stream, path.handshake, method, secret, own_id)
+            own_id, deadline = self.identity.peer_id, path.verified.deadline
+            await handshaking.authenticate(path.stream, path.handshake, deadline, method, secret, own_id)
         except AuthenticationFailed:
-            if method is not Method.KEY or len(path.proof.methods) == 1:
+            if method is not Method.KEY or len(path.verified.proof.methods) == 1:
                 raise
             raise _Unmet(self._do_without_key) from None
         if judgement.warning:
@@ -158,7 +158,7 @@ class Connector:
     def _method(self, path: VerifiedPath, server_signed: bool) -> Method:
         try:
             return choose_method(
-                path.proof.methods,
+                path.verified.proof.methods,
                 given=self.secrets,
                 key_proven=self.trust.key_proven,
                 server_signed=server_signed,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from rdpeer.errors import DeadlineExceeded, RdpeerError
 from rdpeer.net.clock import monotonic
@@ -28,25 +29,40 @@ SILENCE = 5.0
 """Seconds that the responder may take to open; a relay leg is then tried again (docs/CHANNEL.md 6)."""
 
 
-async def verify(stream: FrameStream, handshake: InitiatorHandshake) -> PathVerified:
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What the responder has proven, and when the handshake must be over, in monotonic seconds."""
+
+    proof: PathVerified
+    deadline: float
+
+
+async def verify(stream: FrameStream, handshake: InitiatorHandshake) -> Verified:
     """Up to the responder's proof. Raises what the handshake raises, and DeadlineExceeded.
 
     ``handshake.heard`` tells afterwards whether the other end said anything at all.
     """
-    async with _within(SILENCE, handshake) as limit:
+    async with _until(monotonic() + SILENCE, handshake):
+        payload = await _payload(stream, handshake)
+    deadline = monotonic() + TIMEOUT
+    async with _until(deadline, handshake):
         while True:
-            events = handshake.receive(await _payload(stream, handshake))
-            limit.reschedule(asyncio.get_running_loop().time() + TIMEOUT)
-            for event in _sent(stream, events):
+            for event in _sent(stream, handshake.receive(payload)):
                 if isinstance(event, PathVerified):
-                    return event
+                    return Verified(event, deadline)
+            payload = await _payload(stream, handshake)
 
 
 async def authenticate(
-    stream: FrameStream, handshake: InitiatorHandshake, method: Method, secret: bytes | None, own_id: PeerId
+    stream: FrameStream,
+    handshake: InitiatorHandshake,
+    deadline: float,
+    method: Method,
+    secret: bytes | None,
+    own_id: PeerId,
 ) -> Authenticated:
     """From our proof, which commits this path, to being let in. Raises as :func:`verify`."""
-    async with _within(TIMEOUT, handshake):
+    async with _until(deadline, handshake):
         _sent(stream, handshake.prove(method, secret, own_id))
         while True:
             for event in _sent(stream, handshake.receive(await _payload(stream, handshake))):
@@ -61,7 +77,7 @@ async def admit(
 
     Raises what the handshake raises, and DeadlineExceeded.
     """
-    async with _within(TIMEOUT, handshake):
+    async with _until(monotonic() + TIMEOUT, handshake):
         _sent(stream, handshake.start())
         while True:
             payload = await _payload(stream, handshake)
@@ -91,9 +107,9 @@ async def _payload(stream: FrameStream, handshake: Handshake) -> bytes:
 
 
 @asynccontextmanager
-async def _within(seconds: float, handshake: Handshake) -> AsyncIterator[asyncio.Timeout]:
+async def _until(deadline: float, handshake: Handshake) -> AsyncIterator[None]:
     try:
-        async with asyncio.timeout(seconds) as limit:
-            yield limit
+        async with asyncio.timeout(deadline - monotonic()):
+            yield
     except TimeoutError:
         raise handshake.lost(DeadlineExceeded("the peer stopped in the middle of the handshake")) from None

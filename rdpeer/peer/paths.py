@@ -19,7 +19,8 @@ from dataclasses import dataclass
 
 from rdpeer.errors import IdentityMismatch, NoPath, PeerRefused, RdpeerError
 from rdpeer.net.transport import FrameStream
-from rdpeer.protocol.handshake import InitiatorHandshake, PathVerified
+from rdpeer.peer.handshaking import Verified
+from rdpeer.protocol.handshake import InitiatorHandshake
 
 RELAY_DELAY = 0.25
 """Seconds that direct attempts run before the relay is asked for."""
@@ -36,7 +37,7 @@ class VerifiedPath:
     """For people: ``direct 192.168.1.7:50123`` or ``relay host:21117``."""
     stream: FrameStream
     handshake: InitiatorHandshake
-    proof: PathVerified
+    verified: Verified
 
 
 @dataclass(frozen=True, slots=True)
