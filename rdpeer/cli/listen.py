@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shlex
 from pathlib import Path
@@ -126,15 +125,12 @@ def _target(text: str) -> ServerAddress:
 
 def _invite(settings: Settings, member: Member, code: str | None) -> None:
     """How the other end gets here, the command last and bare, to be pasted whole where nothing is set up."""
-    import shlex
-
     from rdpeer.values import ServerLink
 
     server = settings.require_server()
     link = ServerLink(server, settings.key, settings.relay_server)
     address = f"{member.identity.peer_id}@{server.short()}{link.query}"
     fingerprint = member.identity.key.public.fingerprint
-    with contextlib.suppress(OSError):  # as in voice: where stderr has no reader, there is nobody to tell
-        if code:
-            click.echo(f"code: {code}", err=True)
-        click.echo(f"rdpeer connect {shlex.quote(address)} --peer-key {fingerprint}", err=True)
+    if code:
+        voice.paste(f"code: {code}")
+    voice.paste(f"rdpeer connect {shlex.quote(address)} --peer-key {fingerprint}")

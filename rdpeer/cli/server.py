@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,8 +61,7 @@ def _invite(server: Server) -> None:
     base = server.base
     voice.note(f"server at {server.link.server}, key {server.key}")
     voice.note(f"ports to open: {base - 1}/tcp, {base}/tcp, {base}/udp, {base + 1}/tcp")
-    with contextlib.suppress(OSError):  # as in voice: where stderr has no reader, there is nobody to tell
-        click.echo(f"rdpeer config import '{server.link}'", err=True)  # bare, to be pasted whole
+    voice.paste(f"rdpeer config import '{server.link}'")
 
 
 def _log(verbosity: int) -> None:

@@ -32,6 +32,11 @@ def note(text: str) -> None:
     _tell(text)
 
 
+def paste(text: str) -> None:
+    """A line for people to copy whole, so it is bare: nothing before it."""
+    _tell_bare(text)
+
+
 def hint(text: str) -> None:
     """``rdpeer: hint: TEXT``: what to do about an error."""
     _tell("hint: " + text)
@@ -65,5 +70,9 @@ def _written(text: str) -> None:
 
 
 def _tell(text: str) -> None:
+    _tell_bare(f"rdpeer: {' '.join(text.split())}")
+
+
+def _tell_bare(line: str) -> None:
     with contextlib.suppress(OSError):  # where stderr has no reader, there is nobody to tell
-        click.echo(f"rdpeer: {' '.join(text.split())}", err=True)
+        click.echo(line, err=True)
