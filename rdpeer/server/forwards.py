@@ -8,9 +8,9 @@ TCP, which cannot be forged, it gets at most five datagrams a second.
 from __future__ import annotations
 
 from rdpeer.server.limits import MAX_FORWARD
-from rdpeer.server.rates import Buckets, Recent, network
+from rdpeer.server.rates import Recent, Window, network
 
-_UNPROVEN_RATE = 5.0
+_UNPROVEN_PER_SECOND = 5
 _PROVEN_FOR = 600.0
 
 
@@ -19,7 +19,7 @@ class Forwards:
 
     def __init__(self, sources: int) -> None:
         self._proven: Recent[str, float] = Recent(sources)
-        self._unproven: Buckets[str] = Buckets(_UNPROVEN_RATE, sources)
+        self._unproven: Window[str] = Window(_UNPROVEN_PER_SECOND, 1.0, sources)
 
     def allow(self, ip: str, payload: bytes, now: float) -> bool:
         if len(payload) > MAX_FORWARD:

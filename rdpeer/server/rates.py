@@ -82,16 +82,17 @@ class Distinct(Generic[K]):
         return True
 
 
-class Buckets(Generic[K]):
-    """Token buckets: ``rate`` a second on the average, ``rate`` at once."""
+class Window(Generic[K]):
+    """At most ``most`` in any ``period`` seconds."""
 
-    def __init__(self, rate: float, size: int) -> None:
-        self._rate = rate
-        self._buckets: Recent[K, tuple[float, float]] = Recent(size)
+    def __init__(self, most: int, period: float, size: int) -> None:
+        self._most = most
+        self._period = period
+        self._times: Recent[K, tuple[float, ...]] = Recent(size)
 
     def allow(self, key: K, now: float) -> bool:
-        left, last = self._buckets.get(key) or (self._rate, now)
-        left = min(self._rate, left + (now - last) * self._rate)
-        allowed = left >= 1
-        self._buckets.store(key, (left - 1 if allowed else left, now))
-        return allowed
+        times = self._times.get(key) or ()
+        if len(times) == self._most and now - times[0] < self._period:
+            return False
+        self._times.store(key, (*times[-self._most + 1 :], now))
+        return True

@@ -40,6 +40,11 @@ class Relay:
         for listener in ports.relay:
             yield self._reception.run(listener, self._serve)
 
+    @property
+    def parked(self) -> int:
+        """How many legs wait for their other one."""
+        return len(self._parked)
+
     def sweep(self, now: float) -> None:
         """Ends the parked legs that nobody came for."""
         for leg in self._pairing.overdue(now):

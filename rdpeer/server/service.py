@@ -78,6 +78,11 @@ class Server:
         """How many TCP connections are open, waiting and parked ones included."""
         return sum(len(reception.open) for reception in self._receptions)
 
+    @property
+    def parked(self) -> int:
+        """How many legs of the relay wait for their other one."""
+        return self._relay.parked
+
     async def serve(self) -> None:
         """Until it is cancelled; ends by itself only by a bug, which leaving then raises."""
         await asyncio.wait([self._services])

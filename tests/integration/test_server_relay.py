@@ -1,0 +1,173 @@
+"""The relay over real sockets, with each of its pumps."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections.abc import Callable
+
+import pytest
+from bare_clients import Stream, message, until
+
+from rdpeer.server import Server
+from rdpeer.wire import rendezvous_pb2 as wire
+
+MakeServer = Callable[..., Server]
+
+PUMPS = ["copy", pytest.param("splice", marks=pytest.mark.skipif(not hasattr(os, "splice"), reason="Linux"))]
+both_pumps = pytest.mark.parametrize("pump", PUMPS)
+
+MIB = 1024 * 1024
+
+
+def arrive(leg: Stream, server: Server, token: str = "token", key: str | None = None) -> None:
+    key = server.key.text if key is None else key
+    leg.send(message(request_relay=wire.RequestRelay(uuid=token, licence_key=key)))
+
+
+@both_pumps
+async def test_each_half_closes_by_itself_in_either_order(server: MakeServer, pump: str) -> None:
+    async with server(pump=pump) as running:
+        for first in (0, 1):
+            async with Stream(running.base + 1) as one, Stream(running.base + 1) as two:
+                legs = (one, two)
+                for leg in legs:
+                    arrive(leg, running, f"token {first}")
+                early, late = legs[first], legs[1 - first]
+                early.writer.write(b"question")
+                early.writer.write_eof()
+                assert await late.reader.read() == b"question"
+                late.writer.write(b"answer")
+                late.writer.write_eof()
+                assert await early.reader.read() == b"answer"
+        await until(lambda: running.connections == 0)
+
+
+@both_pumps
+async def test_what_follows_the_first_frame_is_delivered(server: MakeServer, pump: str) -> None:
+    async with server(pump=pump) as running, Stream(running.base + 1) as one, Stream(running.base + 1) as two:
+        for leg, text in ((one, b"\x00 from one"), (two, b"\xff from two")):
+            arrive(leg, running)
+            leg.writer.write(text)
+        assert await two.reader.readexactly(10) == b"\x00 from one"
+        assert await one.reader.readexactly(10) == b"\xff from two"
+
+
+@both_pumps
+async def test_bulk_arrives_whole_both_ways(server: MakeServer, pump: str) -> None:
+    block = os.urandom(MIB)
+    expected = hashlib.sha256(block * 64).digest()
+
+    async def send(leg: Stream) -> None:
+        for _ in range(64):
+            leg.writer.write(block)
+            await leg.writer.drain()
+        leg.writer.write_eof()
+
+    async def digest(leg: Stream) -> bytes:
+        total = hashlib.sha256()
+        while piece := await leg.reader.read(MIB):
+            total.update(piece)
+        return total.digest()
+
+    async with server(pump=pump) as running, Stream(running.base + 1) as one, Stream(running.base + 1) as two:
+        arrive(one, running)
+        arrive(two, running)
+        results = await asyncio.gather(send(one), send(two), digest(one), digest(two))
+    assert results[2:] == [expected, expected]
+
+
+@both_pumps
+async def test_a_reader_that_stops_stops_the_writer(server: MakeServer, pump: str) -> None:
+    offered = 256 * MIB
+    async with server(pump=pump) as running:
+        async with Stream(running.base + 1) as writer, Stream(running.base + 1) as reader:
+            arrive(writer, running)
+            arrive(reader, running)
+            reader.writer.write(b"!")
+            assert await writer.reader.readexactly(1) == b"!"  # joined
+            reader.writer.transport.pause_reading()  # type: ignore[attr-defined]
+            taken = await taken_until_blocked(writer, offered)
+            assert taken < offered
+            async with Stream(running.base) as other:  # the server itself goes on
+                other.send(message(test_nat_request=wire.TestNatRequest()))
+                assert (await other.hear_message()).test_nat_response.port
+            writer.writer.transport.abort()
+            reader.writer.transport.abort()
+        await until(lambda: running.connections == 0)
+
+
+async def taken_until_blocked(leg: Stream, offered: int) -> int:
+    """Offers bytes until the transport's buffer does not drain though the loop turned often."""
+    taken = 0
+    leg.writer.transport.set_write_buffer_limits(0)
+    while taken < offered:
+        leg.writer.write(bytes(MIB))
+        taken += MIB
+        for _ in range(2000):
+            if not leg.writer.transport.get_write_buffer_size():
+                break
+            await asyncio.sleep(0)
+        else:
+            return taken
+    return taken
+
+
+async def test_strangers_are_refused(server: MakeServer) -> None:
+    async with server() as running:
+        for token, key in (("t", ""), ("t", "another key"), ("", None), ("x" * 129, None)):
+            async with Stream(running.base + 1) as leg:
+                arrive(leg, running, token, key)
+                assert await leg.ended()
+
+
+async def test_a_token_makes_one_pair(server: MakeServer) -> None:
+    async with server() as running, Stream(running.base + 1) as one, Stream(running.base + 1) as two:
+        arrive(one, running)
+        arrive(two, running)
+        async with Stream(running.base + 1) as third:
+            one.writer.write(b"x")
+            await two.reader.readexactly(1)
+            arrive(third, running)
+            assert await third.ended()
+
+
+async def test_a_leg_whose_other_does_not_come_is_closed(server: MakeServer) -> None:
+    async with server() as running, Stream(running.base + 1) as leg:
+        arrive(leg, running)
+        await until(lambda: running.parked == 1)
+        now = asyncio.get_running_loop().time()
+        running.sweep(now + 29)
+        assert running.connections == 1
+        running.sweep(now + 31)
+        assert await leg.ended()
+
+
+@both_pumps
+async def test_a_broken_leg_ends_the_other(server: MakeServer, pump: str) -> None:
+    async with server(pump=pump) as running:
+        async with Stream(running.base + 1) as one, Stream(running.base + 1) as two:
+            arrive(one, running)
+            arrive(two, running)
+            one.writer.write(b"x")
+            await two.reader.readexactly(1)
+            one.writer.transport.abort()
+            two.writer.write(b"y")
+            assert await two.ended()
+            two.writer.write_eof()
+        await until(lambda: running.connections == 0)
+
+
+async def test_stopping_ends_parked_and_joined_legs(server: MakeServer) -> None:
+    async with server() as running:
+        one, two, parked = (Stream(running.base + 1) for _ in range(3))
+        for leg, token in ((one, "a"), (two, "a"), (parked, "b")):
+            await leg.__aenter__()
+            arrive(leg, running, token)
+        one.writer.write(b"x")
+        await two.reader.readexactly(1)
+        await until(lambda: running.parked == 1)
+    for leg in (one, two, parked):
+        assert await leg.ended()
+        await leg.__aexit__(None, None, None)
