@@ -216,7 +216,8 @@ class Stream:
                 self._discard()
                 return
             self._session.consumed(self.number, sum(map(len, chunks)))
-            self._writer.wake()
+            if self._session.has_control:
+                self._writer.wake()
 
     def _batch(self) -> list[memoryview]:
         chunks, size = [], 0
