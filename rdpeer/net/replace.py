@@ -15,5 +15,5 @@ def replace(argv: Sequence[str]) -> NoReturn:
     Windows cannot: there the program runs below us, and we end with its status.
     """
     if sys.platform == "win32":
-        sys.exit(subprocess.run(argv).returncode)  # noqa: S603, PLW1510 - what the user asked to run
+        sys.exit(subprocess.run(argv).returncode)  # noqa: S603 - what the user asked to run
     os.execv(argv[0], list(argv))  # noqa: S606

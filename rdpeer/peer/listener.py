@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from rdpeer.errors import PeerRefused, RdpeerError
+from rdpeer.errors import ConnectionLost, PeerRefused, RdpeerError
 from rdpeer.net.clock import monotonic
 from rdpeer.net.driver import converse
 from rdpeer.net.link import Link, Offer
@@ -199,7 +199,7 @@ class Listener:
         try:
             await self._session(stream, handshake, guest, service)
         except (RdpeerError, OSError) as error:
-            self.report(f"{guest}: {error}")
+            self._tell_end(guest, error)
         finally:
             self._sessions -= 1
 
@@ -223,7 +223,11 @@ class Listener:
         except (RdpeerError, OSError) as error:
             if self.one_peer and not isinstance(error, PeerRefused):
                 raise
-            self.report(f"{guest}: {error}")
+            self._tell_end(guest, error)
+
+    def _tell_end(self, guest: Guest, error: RdpeerError | OSError) -> None:
+        """A guest that just goes is the rule (ssh does not wait for its proxy), and no news."""
+        (self.detail if isinstance(error, ConnectionLost) else self.report)(f"{guest}: {error}")
 
     # Tasks
 
