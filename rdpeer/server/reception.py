@@ -42,6 +42,12 @@ class Reception:
         for number in self.admission.overdue(now):
             self.open[number].hang_up()
 
+    def close(self) -> None:
+        """Closes what is left when nothing runs any more: a visit that was cancelled before it began."""
+        for connection in self.open.values():
+            connection.close()
+        self.open.clear()
+
     async def _visit(self, number: int, connection: Connection, serve: Serve) -> None:
         try:
             await serve(number, connection)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import logging
 from collections.abc import Coroutine, Iterable
 
 from rdpeer.net.connections import Connection
@@ -19,11 +18,8 @@ from rdpeer.server.reception import Reception
 from rdpeer.server.registration import Registrations, Save
 from rdpeer.server.registry import Registry, Source
 from rdpeer.server.writer import Writer
-from rdpeer.values import printable
 from rdpeer.wire import rendezvous_pb2 as wire
 from rdpeer.wire.messages import parse
-
-log = logging.getLogger(__name__)
 
 
 class Rendezvous:
@@ -62,7 +58,6 @@ class Rendezvous:
         return answer
 
     def _reply(self, save: Save, answer: bytes) -> None:
-        log.info("%s registered from %s", printable(save.registration.id), save.registration.ip)
         self._sockets[save.via].send(answer, save.source)
 
     async def _broker_for(self, number: int, connection: Connection) -> None:

@@ -85,7 +85,7 @@ class Server:
 
     async def serve(self) -> None:
         """Until it is cancelled; ends by itself only by a bug, which leaving then raises."""
-        await asyncio.wait([self._services])
+        await asyncio.wait([self._services, self._writing], return_when=asyncio.FIRST_COMPLETED)
 
     def sweep(self, now: float) -> None:
         """Ends what has waited for too long. Called every second with the loop's time."""
@@ -114,6 +114,8 @@ class Server:
             )
             for name in ("rendezvous", "relay")
         ]
+        for reception in self._receptions:
+            self._resources.callback(reception.close)
         registry = Registry(database.load())
         broker = Broker(registry, key, relay.short() if relay else "", limits, lambda: secrets.randbits(32))
         self._rendezvous = Rendezvous(

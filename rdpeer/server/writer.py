@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from rdpeer.server.database import Database
 from rdpeer.server.registration import Registrations, Save
+from rdpeer.values import printable
 
 log = logging.getLogger(__name__)
 
@@ -62,4 +63,5 @@ class Writer:
             return
         now = asyncio.get_running_loop().time()
         for save in batch:
+            log.info("%s registered from %s", printable(save.registration.id), save.registration.ip)
             self._reply(save, self._registrations.saved(save, now))

@@ -33,7 +33,8 @@ class Datagrams:
     """A peer's socket, bound to one server."""
 
     def __init__(self, server: Server, host: str = HOST) -> None:
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._socket = socket.socket(family, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
         self._socket.bind((host, 0))
         self._socket.connect((host, server.base))

@@ -197,3 +197,17 @@ async def test_an_address_that_is_not_here_is_left_out(server: MakeServer) -> No
     with pytest.raises(UsageError, match=r"cannot listen at 192\.0\.2\.7"):
         async with server(bind=("192.0.2.7",)):
             pass
+
+
+async def test_v4_and_v6_are_served_apart(server: MakeServer) -> None:
+    try:
+        bind_ports(["::1"], 0).close()
+    except UsageError:
+        pytest.skip("this machine has no IPv6")
+    async with server(bind=(HOST, "::1")) as running:
+        for host in (HOST, "::1"):
+            with Datagrams(running, host) as peer:
+                await peer.register(f"peer at {host}".replace(" ", "-"))
+            async with Stream(running.base, host) as asker:
+                asker.send(asks_for(running, "nobody"))
+                assert await asker.hear() == b"\x5a\x00"

@@ -1,0 +1,62 @@
+"""Registrations on their way to the disk."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Iterable
+
+import pytest
+
+from rdpeer.server.database import Database
+from rdpeer.server.limits import Limits
+from rdpeer.server.registration import Registrations, Save
+from rdpeer.server.registry import Registration, Registry
+from rdpeer.server.writer import Writer
+
+OK = bytes.fromhex("820100")
+SERVER_ERROR = bytes.fromhex("8201020807")
+SAVES = [
+    Save(Registration(f"peer{n:03}", b"u", bytes(32), "192.0.2.1"), ("192.0.2.1", n), 0) for n in range(5)
+]
+
+
+class FakeDatabase(Database):
+    """Remembers each commit, or fails."""
+
+    def __init__(self, *, fails: bool = False) -> None:
+        self.commits: list[list[Registration]] = []
+        self._fails = fails
+
+    def save(self, registrations: Iterable[Registration]) -> None:
+        if self._fails:
+            raise sqlite3.OperationalError("database or disk is full")
+        self.commits.append(list(registrations))
+
+
+async def written(database: FakeDatabase) -> tuple[Registry, list[tuple[Save, bytes]]]:
+    """What the registry holds and what was answered once five registrations went through."""
+    registry, replies = Registry(), list[tuple[Save, bytes]]()
+    writer = Writer(
+        database, Registrations(registry, Limits()), lambda save, answer: replies.append((save, answer))
+    )
+    for save in SAVES:
+        writer.add(save)
+    writer.stop()
+    await asyncio.wait_for(writer.run(), 10)
+    return registry, replies
+
+
+async def test_what_came_in_together_is_one_commit() -> None:
+    database = FakeDatabase()
+    registry, replies = await written(database)
+    assert database.commits == [[save.registration for save in SAVES]]
+    assert replies == [(save, OK) for save in SAVES]
+    assert len(registry.peers) == 5
+
+
+async def test_a_disk_that_fails_is_told_and_nothing_counts(caplog: pytest.LogCaptureFixture) -> None:
+    registry, replies = await written(FakeDatabase(fails=True))
+    assert replies == [(save, SERVER_ERROR) for save in SAVES]
+    assert not registry.peers
+    assert "5 registrations could not be saved: database or disk is full" in caplog.text
