@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from rdpeer.errors import IdentityMismatch, NoPath, PeerRefused, RdpeerError
+from rdpeer.net.clock import monotonic
 from rdpeer.net.transport import FrameStream
 from rdpeer.peer.handshaking import Verified
 from rdpeer.protocol.handshake import InitiatorHandshake
@@ -55,10 +57,14 @@ async def race(attempts: Sequence[Attempt], report: Callable[[str], None]) -> Ve
     Raises what :func:`failure` makes of the reasons when no attempt succeeds.
     """
     contest = _Race(attempts, report)
-    try:
-        return await contest.winner()
-    finally:
-        await contest.end()
+    with contextlib.ExitStack() as unless_taken:
+        try:
+            winner = await contest.winner()
+            unless_taken.callback(winner.stream.abort)
+        finally:
+            await contest.end()
+        unless_taken.pop_all()
+    return winner
 
 
 class _Race:
@@ -72,8 +78,9 @@ class _Race:
 
     async def winner(self) -> VerifiedPath:
         relay: VerifiedPath | None = None
+        overtaken_until = math.inf
         while self._running:
-            timeout = HEAD_START if relay else None
+            timeout = None if relay is None else max(0.0, overtaken_until - monotonic())
             done, _ = await asyncio.wait(self._running, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
             if not done and relay:
                 return self._take(relay)
@@ -82,7 +89,8 @@ class _Race:
                 path = self._result(attempt, task)
                 if path and not attempt.is_relay:
                     return self._take(path)
-                relay = relay or path
+                if path and relay is None:
+                    relay, overtaken_until = path, monotonic() + HEAD_START
             self._note_directs()
             if relay and self._directs_failed.is_set():
                 return self._take(relay)
@@ -90,13 +98,12 @@ class _Race:
 
     async def end(self) -> None:
         """Stops what still runs and closes the paths that were verified and not taken."""
-        for task in self._running:
-            task.cancel()
-        for result in await asyncio.gather(*self._running, return_exceptions=True):
-            if isinstance(result, VerifiedPath):
-                self._verified.append(result)
         for path in self._verified:
             path.stream.abort()
+        for task in self._running:
+            task.add_done_callback(_close)
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
 
     async def _run(self, attempt: Attempt) -> VerifiedPath:
         if attempt.is_relay:
@@ -123,17 +130,23 @@ class _Race:
             self._directs_failed.set()
 
 
+def _close(task: asyncio.Future[VerifiedPath]) -> None:
+    """Closes a path that was verified in the last moment, even if nobody waits for it any more."""
+    if not task.cancelled() and not task.exception():
+        task.result().stream.abort()
+
+
 def failure(failures: Sequence[tuple[Attempt, RdpeerError]]) -> RdpeerError:
     """One error for several failed attempts.
 
-    A wrong key outweighs everything, then the peer's own no. Where all attempts
-    failed in the same way it is that error, else NoPath; the text lists each.
+    A wrong key outweighs everything, then the peer's own no. What ended the only
+    attempt is told as it is; several are NoPath, whose text lists each.
     """
     for kind in (IdentityMismatch, PeerRefused):
         for _, error in failures:
             if isinstance(error, kind):
                 return error
-    if len(failures) == 1 and not isinstance(failures[0][1], OSError):
+    if len(failures) == 1:
         return failures[0][1]
     text = "; ".join(f"{attempt.name}: {error}" for attempt, error in failures)
     hint = next((error.hint for _, error in failures if error.hint), None)
