@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from conftest import Rdpeer
+    from program import Rdpeer
 
 KEY = "qGxqQyQ0Yz2Wq1YfM0gQm0sN3Jm9rJ7nYw2mE0F8b+s="
 

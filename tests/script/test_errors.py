@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from conftest import Rdpeer
+    from program import Rdpeer
 
 posix = pytest.mark.skipif(os.name != "posix", reason="sh and /dev are POSIX")
 

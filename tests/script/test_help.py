@@ -14,7 +14,7 @@ from rdpeer import __version__
 from rdpeer.cli.root import COMMANDS, cli
 
 if TYPE_CHECKING:
-    from conftest import Rdpeer
+    from program import Rdpeer
 
 HEAVY = {"asyncio", "google.protobuf", "keyring", "nacl", "platformdirs", "spake2", "tomlkit"}
 PROBE = """

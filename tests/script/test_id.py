@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from conftest import Rdpeer
+    from program import Rdpeer
 
 KEYRING = """
 import json, pathlib

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from conftest import Rdpeer
+    from program import Rdpeer
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 QUICK_START = README.partition("## Quick start\n")[2].partition("\n## ")[0]

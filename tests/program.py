@@ -1,4 +1,4 @@
-"""Golden runs: the program as scripts run it, in a process and a home of its own.
+"""The program as scripts run it, in a process and a home of its own. A plugin: tests/conftest.py loads it.
 
     def test_it(rdpeer: Rdpeer) -> None:
         rdpeer("config", "set", "server", "a")                      # exit 0, silent
@@ -37,7 +37,7 @@ class Rdpeer:
             "RDPEER_HOME": str(self.home),
             "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring",
         }
-        self._started: list[subprocess.Popen[str]] = []
+        self._started: list[subprocess.Popen[Any]] = []
 
     def __call__(
         self,
@@ -66,27 +66,30 @@ class Rdpeer:
         assert "Traceback" not in done.stderr
         return done.stdout
 
-    def start(self, *args: str, env: dict[str, str] | None = None, **popen: Any) -> subprocess.Popen[str]:
-        """Starts it with pipes, and kills it at the end of the test if it is still there."""
+    def start(self, *args: str, env: dict[str, str] | None = None, **popen: Any) -> subprocess.Popen[Any]:
+        """Starts it with pipes, in text, and kills it at the end of the test if it is still there."""
         pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
         process = subprocess.Popen(
             [*COMMAND, *args],
-            text=True,
             cwd=self.folder,
             env=self.environ | (env or {}),
-            **(pipes | popen),
+            **({"text": True} | pipes | popen),
         )
         self._started.append(process)
         return process
 
-    def shell(self, script: str) -> subprocess.CompletedProcess[str]:
+    def follow(self, *args: str, **popen: Any) -> Running:
+        """As :meth:`start`, in bytes, and its stderr is read as it comes."""
+        return Running(self.start(*args, text=False, bufsize=0, **popen))
+
+    def shell(self, script: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         """Runs a line of sh, in which ``rdpeer`` is the program."""
         return subprocess.run(
             ["sh", "-c", f'rdpeer() {{ {shlex.join(COMMAND)} "$@"; }}; {script}'],
             capture_output=True,
             text=True,
             cwd=self.folder,
-            env=self.environ,
+            env=self.environ | (env or {}),
             timeout=50,
         )
 
@@ -95,6 +98,34 @@ class Rdpeer:
             if process.poll() is None:
                 process.kill()
             process.communicate()
+
+
+class Running:
+    """A program at work. ``lines`` has what it said on stderr, as far as that was read."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+        self.lines: list[str] = []
+
+    def said(self, pattern: str) -> re.Match[str]:
+        """Reads its stderr up to the next line that is all of ``pattern``."""
+        assert self.process.stderr
+        while line := self.process.stderr.readline().decode():
+            self.lines.append(line.rstrip("\n"))
+            if found := re.fullmatch(pattern, self.lines[-1]):
+                return found
+        raise AssertionError(f"it ended without {pattern!r}: {self.lines}")
+
+    def end(self, *told: str, code: int = 0, stdin: bytes | None = None) -> bytes:
+        """Waits for its end, and returns its stdout. ``told``: a pattern for each line that it still says."""
+        out, err = self.process.communicate(stdin, timeout=50)
+        lines = err.decode().splitlines() if err else []
+        assert self.process.returncode == code, lines
+        assert len(lines) == len(told), lines
+        for line, pattern in zip(lines, told, strict=True):
+            assert re.fullmatch(pattern, line), lines
+        self.lines += lines
+        return out or b""
 
 
 @pytest.fixture
