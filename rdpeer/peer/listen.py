@@ -79,6 +79,7 @@ async def listen(
 
             def tell(news: News) -> None:
                 nonlocal reached
+                (voice.report if isinstance(news, Online | Offline) else voice.detail)(str(news))
                 if isinstance(news, Online) and not reached:
                     reached = True
                     if with_code:
@@ -88,7 +89,6 @@ async def listen(
                     write_ready(str(member.identity.peer_id))
                     if not one_peer:
                         settled()
-                (voice.report if isinstance(news, Online | Offline) else voice.detail)(str(news))
 
             patience = PATIENCE if one_peer else None
             await listener.run(stay_online(member, listener.answer, tell, patience=patience))

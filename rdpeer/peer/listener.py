@@ -93,7 +93,7 @@ class Listener:
 
     def offer_codes(self, invite: Callable[[str], None]) -> None:
         """Lets in who knows the code that ``invite`` is told; a new one when the hour of the last is over."""
-        self._start(self._offer_codes(invite))
+        self._start(self._renew_code(self._offer_code(invite), invite))
 
     @property
     def _busy(self) -> str | None:
@@ -102,12 +102,17 @@ class Listener:
             return "another peer is connected"
         return "too many peers are connected" if self._sessions >= MOST_SESSIONS else None
 
-    async def _offer_codes(self, invite: Callable[[str], None]) -> None:
+    def _offer_code(self, invite: Callable[[str], None]) -> float:
+        """Tells a new code; when its time is over."""
+        code = make_code()
+        expires = self.gate.offer_code(normalize_code(code), monotonic())
+        invite(code)
+        return expires
+
+    async def _renew_code(self, expires: float, invite: Callable[[str], None]) -> None:
         while True:
-            code = make_code()
-            expires = self.gate.offer_code(normalize_code(code), monotonic())
-            invite(code)
             await asyncio.sleep(expires - monotonic())
+            expires = self._offer_code(invite)
 
     # From a notification to a stream
 
