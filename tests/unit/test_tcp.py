@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from rdpeer.errors import ConnectionLost, RemoteProtocolError
+from rdpeer.net.transport import dial
 from rdpeer.net.transport.tcp import TcpListener, TcpStream, connect
 from rdpeer.values import Endpoint, ServerAddress
 from rdpeer.wire.frames import encode_frame
@@ -114,18 +115,15 @@ async def test_no_answer_in_time():
             await connect(ServerAddress("127.0.0.1", port), limit=100, timeout=0)
 
 
-async def test_the_second_address_is_tried_when_the_first_refuses():
+async def test_the_second_address_is_tried_when_the_first_refuses(monkeypatch):
     """A listener on v4 only, reached by a name that may resolve to v6 first."""
     async with await TcpListener.open(LOOPBACK, limit=100) as listener:
-        loop = asyncio.get_running_loop()
         port = listener.endpoint.port
-        v6 = (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", port, 0, 0))
-        v4 = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))
 
-        async def both(*_: object, **__: object) -> list[object]:
-            return [v6, v4]
+        async def both(address: ServerAddress) -> list[Endpoint]:
+            return [Endpoint("::1", port), Endpoint("127.0.0.1", port)]
 
-        loop.getaddrinfo = both  # type: ignore[assignment,method-assign]
+        monkeypatch.setattr(dial, "resolve", both)
         stream = await connect(ServerAddress("both.example", port), limit=100, timeout=10)
         assert stream.remote == Endpoint("127.0.0.1", port)
         stream.abort()

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import socket
 from collections.abc import Sequence
-from typing import Any
 
-from rdpeer.values import ServerAddress, join_host_port
+from rdpeer.net.resolve import resolve
+from rdpeer.values import Endpoint, ServerAddress
 
 _NEXT_ADDRESS_AFTER = 0.25
-
-_AddressInfo = tuple[int, int, int, str, Any]
 
 
 async def first_connected(address: ServerAddress, *, reuse: bool = False) -> socket.socket:
@@ -21,12 +20,7 @@ async def first_connected(address: ServerAddress, *, reuse: bool = False) -> soc
     ``reuse``: bound so that a listener made with :func:`reusable` can share the local port. Raises
     OSError whose text names each address tried with its reason.
     """
-    loop = asyncio.get_running_loop()
-    try:
-        found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise OSError(f"{address}: {error.strerror or error}") from None
-    untried = _families_in_turn(found)
+    untried = _families_in_turn(await resolve(address))
     attempts: set[asyncio.Task[socket.socket]] = set()
     failures: list[str] = []
     try:
@@ -59,28 +53,26 @@ def reusable(sock: socket.socket) -> socket.socket:
     return sock
 
 
-def _families_in_turn(found: Sequence[_AddressInfo]) -> list[_AddressInfo]:
+def _families_in_turn(found: Sequence[Endpoint]) -> list[Endpoint]:
     """The resolver's order, but no two addresses of one family while the other one has some left."""
-    first = [info for info in found if info[0] == found[0][0]]
-    other = [info for info in found if info[0] != found[0][0]]
-    turns = max(len(first), len(other))
-    return [info for turn in range(turns) for family in (first, other) for info in family[turn : turn + 1]]
+    first = [endpoint for endpoint in found if endpoint.is_v6 == found[0].is_v6]
+    other = [endpoint for endpoint in found if endpoint.is_v6 != found[0].is_v6]
+    pairs = itertools.zip_longest(first, other)
+    return [endpoint for pair in pairs for endpoint in pair if endpoint]
 
 
-async def _connected(info: _AddressInfo, reuse: bool) -> socket.socket:
-    family, kind, protocol, _, sockaddr = info
-    sock = socket.socket(family, kind, protocol)
+async def _connected(endpoint: Endpoint, reuse: bool) -> socket.socket:
+    sock = socket.socket(socket.AF_INET6 if endpoint.is_v6 else socket.AF_INET, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
         if reuse:
-            reusable(sock).bind(("::" if family == socket.AF_INET6 else "0.0.0.0", 0))  # noqa: S104
-        await asyncio.get_running_loop().sock_connect(sock, sockaddr)
+            reusable(sock).bind(("::" if endpoint.is_v6 else "0.0.0.0", 0))  # noqa: S104
+        await asyncio.get_running_loop().sock_connect(sock, (endpoint.ip, endpoint.port))
     except OSError as error:
         sock.close()
-        reason = (
-            os.strerror(error.errno) if error.errno else str(error)
-        )  # asyncio's own text repeats the address
-        raise OSError(f"{join_host_port(*sockaddr[:2])}: {reason}") from None
+        # The number's text: asyncio's own repeats the address.
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise OSError(f"{endpoint}: {reason}") from None
     except BaseException:
         sock.close()
         raise
