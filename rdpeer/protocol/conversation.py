@@ -12,6 +12,9 @@ It ends with Done or Fail, after which it is not to be used.
 
 Streams and listeners have names, chosen by the conversation, unique in it.
 Anything still open at the end is closed, but for what Done keeps.
+
+None of these is ever changed, though they are not frozen: freezing doubles what
+making a class costs, and the first byte waits for all of them.
 """
 
 from __future__ import annotations
@@ -25,40 +28,40 @@ from rdpeer.values import Endpoint, ServerAddress
 # Events
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Started:
     """The first event of every conversation."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SocketBound:
     """A Rebind is done: datagrams go to, and are heard from, ``remote`` alone."""
 
     remote: Endpoint
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SocketFailed:
     """A Rebind did not succeed: the name was not resolved, or no address of it can be used."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class DatagramReceived:
     """From the server's own address; others are dropped by the driver."""
 
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StreamOpened:
     stream: str
     local: Endpoint
     remote: Endpoint
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StreamFailed:
     """An OpenStream did not succeed."""
 
@@ -66,26 +69,26 @@ class StreamFailed:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class FrameReceived:
     stream: str
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StreamClosed:
     """By the other end, in order or not; not sent for a CloseStream of our own."""
 
     stream: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ListenerOpened:
     listener: str
     local: Endpoint
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ListenerFailed:
     """A Listen did not succeed."""
 
@@ -93,7 +96,7 @@ class ListenerFailed:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class DeadlineReached:
     """The deadline shown has passed."""
 
@@ -115,14 +118,14 @@ Event = (
 # Commands
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SendDatagram:
     """To the endpoint that the last SocketBound named."""
 
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Rebind:
     """Resolve the server's name anew and use a new datagram socket from here on.
 
@@ -133,7 +136,7 @@ class Rebind:
     server: ServerAddress
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class OpenStream:
     """Connect by TCP. ``reuse``: bind so that a listener can share the local port."""
 
@@ -142,7 +145,7 @@ class OpenStream:
     reuse: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Listen:
     """Accept connections at the local endpoint of an open stream (opened with ``reuse``).
 
@@ -153,34 +156,34 @@ class Listen:
     beside: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SendFrame:
     stream: str
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CloseStream:
     """What was sent is still delivered."""
 
     stream: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Report:
     """Something that a person, a log or the use case wants to know: a value of the conversation's own."""
 
     what: object
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StoreRecord:
     """Something to be remembered beyond this process."""
 
     record: object
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Done:
     """The end, with its result; the streams and listeners named in ``keep`` go to the caller, still open."""
 
@@ -188,7 +191,7 @@ class Done:
     keep: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Fail:
     """The end, with the error to raise."""
 

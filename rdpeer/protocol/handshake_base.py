@@ -28,14 +28,14 @@ TIMEOUT = 20.0
 """Seconds that a handshake may take in all; PING does not extend it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Send:
     """A payload for the stream, in this order and before anything else."""
 
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PathVerified:
     """The initiator's: the peer asked for is at the other end; of its methods those that we know."""
 
@@ -43,7 +43,7 @@ class PathVerified:
     methods: tuple[Method, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class InitiatorProven:
     """The responder's: the initiator holds ``key`` and means to pass by ``method``; it has not passed yet.
 
@@ -55,7 +55,7 @@ class InitiatorProven:
     peer: PeerId | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Authenticated:
     """The end: ``channel`` is ready for the session."""
 
@@ -63,7 +63,7 @@ class Authenticated:
     peer_key: PublicKey
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Denied:
     """The end: the responder did not let ``key`` pass. Close the stream behind what was sent."""
 

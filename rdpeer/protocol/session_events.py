@@ -1,11 +1,14 @@
-"""What a session tells its driver, in the past tense."""
+"""What a session tells its driver, in the past tense.
+
+Not frozen: that costs at start-up, and for DataReceived with each record.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StreamOffered:
     """The other end asks for a stream: accept or refuse it. ``target`` is printable, perhaps empty."""
 
@@ -13,12 +16,12 @@ class StreamOffered:
     target: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StreamAccepted:
     stream: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StreamRefused:
     """``reason`` is a number of channel.proto's StreamRefused.Reason, or unknown; ``detail`` is printable."""
 
@@ -29,34 +32,32 @@ class StreamRefused:
 
 @dataclass(slots=True)
 class DataReceived:
-    """Not frozen: one is made for each record in bulk, and freezing doubles what that costs."""
-
     stream: int
     data: memoryview
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CreditGained:
     """More may be sent on ``stream``; on any of them if it is 0."""
 
     stream: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PeerEnded:
     """Nothing more comes on this stream."""
 
     stream: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PeerStopped:
     """The other end reads no more of this stream: end it."""
 
     stream: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PeerExited:
     """The program at the other end of the stream ended; 128 + n after signal n."""
 
@@ -64,7 +65,7 @@ class PeerExited:
     status: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StreamReset:
     """The stream failed at the other end, perhaps after it had ended well here: not all was delivered.
 
@@ -76,7 +77,7 @@ class StreamReset:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PeerFinished:
     """The other end has handed over every byte that we sent, and sends nothing more."""
 
