@@ -94,13 +94,14 @@ class JoinRelay:
 class RelayRequest(Question):
     """The initiator asks the responder to meet it at ``relay``, and goes there. Done(Joined), keeping RELAY.
 
-    ``token`` is a fresh one each time. Fails with ServerUnreachable,
-    ServerRefused, PeerSilent (no answer for 18 s: a server does not say that it
-    knows no such ID), PeerRefused, what :func:`punch_failure` gives, or
-    RemoteProtocolError.
+    ``token`` is a fresh one each time. The server passes the request on by UDP, so it
+    is repeated: with the same token, of which a responder that heard both uses one.
+    Fails with ServerUnreachable, ServerRefused, PeerSilent (no answer for 18 s: a
+    server does not say that it knows no such ID), PeerRefused, what
+    :func:`punch_failure` gives, or RemoteProtocolError.
     """
 
-    waits = (18.0,)
+    waits = (3.0, 6.0, 9.0)
     expected = ("relay_response", "punch_hole_response")
 
     def __init__(self, peer: PeerId, server: RendezvousServer, relay: ServerAddress, token: str) -> None:
