@@ -82,10 +82,15 @@ class Rdpeer:
         """As :meth:`start`, in bytes, and its stderr is read as it comes."""
         return Running(self.start(*args, text=False, bufsize=0, **popen))
 
+    @property
+    def command(self) -> str:
+        """The program as a word of sh."""
+        return shlex.join(COMMAND)
+
     def shell(self, script: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         """Runs a line of sh, in which ``rdpeer`` is the program."""
         return subprocess.run(
-            ["sh", "-c", f'rdpeer() {{ {shlex.join(COMMAND)} "$@"; }}; {script}'],
+            ["sh", "-c", f'rdpeer() {{ {self.command} "$@"; }}; {script}'],
             capture_output=True,
             text=True,
             cwd=self.folder,

@@ -106,11 +106,8 @@ class Link:
         """
         self._session.finish()
         self._writer.wake()
-        try:
-            while not (self._session.final_sent and self._session.final_received):
-                await self._change()
-        except ConnectionLost as error:
-            raise self._undelivered or error from None
+        while not (self._session.final_sent and self._session.final_received):
+            await self._change()
         await self._frames.close()
         if self._undelivered is not None:
             raise self._undelivered
@@ -220,6 +217,8 @@ class Link:
         self._streams.pop(number, None)
 
     def _fail(self, error: RdpeerError) -> None:
+        if isinstance(error, ConnectionLost) and self._undelivered is not None:
+            error = self._undelivered  # why the other end closed
         self._error = self._error or error
         for stream in list(self._streams.values()):
             stream.on_failed(self._error)
