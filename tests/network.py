@@ -12,10 +12,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import DEVNULL
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from program import Rdpeer, Running
+
+if TYPE_CHECKING:
+    from terminal import Terminal
 
 ONLINE = r"rdpeer: \d+ is online at .*"
 INVITATION = "rdpeer connect '.*' --peer-key SHA256:.*"
@@ -147,3 +150,13 @@ def own_network(tmp_path: Path) -> Iterator[Network]:
         network.end()
     finally:
         server.stop()
+
+
+@pytest.fixture
+def terminal() -> Iterator[Terminal]:
+    pytest.importorskip("termios", reason="terminals are POSIX")
+    from terminal import Terminal
+
+    terminal = Terminal()
+    yield terminal
+    terminal.close()
