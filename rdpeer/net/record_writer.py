@@ -28,9 +28,14 @@ class RecordWriter:
         """The session may have records to send."""
         self._work.set()
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the session has more DATA queued than it needs to keep the writer busy."""
+        return self._session.queued >= _QUEUED_HIGH
+
     async def room(self) -> None:
-        """Waits while the session has more DATA queued than it needs to keep the writer busy."""
-        while self._session.queued >= _QUEUED_HIGH:
+        """Waits while it is full."""
+        while self.is_full:
             self._room.clear()
             await self._room.wait()
 
@@ -52,6 +57,6 @@ class RecordWriter:
         if item is None:
             return False
         self._stream.send(self._seal(*item))
-        if self._session.queued < _QUEUED_HIGH:
+        if not self.is_full:
             self._room.set()
         return True

@@ -173,16 +173,22 @@ class Stream:
         while data := await source.read(MAX_DATA):
             rest = memoryview(data)
             while rest:
-                room = await self._room()
+                room = self._room_now() or await self._room()
                 self._session.data(self.number, rest[:room])
                 self._writer.wake()
                 rest = rest[room:]
+
+    def _room_now(self) -> int:
+        """How much may be sent at once; also 0 where that cannot be said without waiting."""
+        if self._error is not None or self._writer.is_full:
+            return 0
+        return self._session.sendable(self.number)
 
     async def _room(self) -> int:
         while True:
             await self._writer.room()
             self._check()
-            if room := self._session.sendable(self.number):
+            if room := self._room_now():
                 return room
             self._credit.clear()
             await self._credit.wait()
