@@ -14,9 +14,10 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,22 @@ import pytest
 COMMAND = shlex.split(os.environ.get("RDPEER_COMMAND", "")) or [sys.executable, "-m", "rdpeer"]
 
 
-class Rdpeer:
-    """Runs ``rdpeer`` with ``home`` as RDPEER_HOME, in ``folder``."""
+SEARCHED = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
 
-    def __init__(self, folder: Path) -> None:
+
+def installed(program: str) -> str:
+    """The path of another program that a test needs; the test is skipped where it is not installed."""
+    path = shutil.which(program, path=SEARCHED)
+    if path is None:
+        pytest.skip(f"{program} is not installed")
+    return path
+
+
+class Rdpeer:
+    """Runs ``rdpeer`` with ``home`` as RDPEER_HOME, in ``folder``; ``within``: the command that runs it."""
+
+    def __init__(self, folder: Path, within: Sequence[str] = ()) -> None:
+        self._command = [*within, *COMMAND]
         self.folder = folder
         self.home = folder / "home"
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("RDPEER_")}
@@ -50,7 +63,7 @@ class Rdpeer:
         """Runs to the end and returns stdout. ``stderr``: the whole text, or a pattern for the whole of it;
         by default nothing where ``code`` is 0, anything else otherwise."""
         done = subprocess.run(
-            [*COMMAND, *args],
+            [*self._command, *args],
             input=stdin,
             capture_output=True,
             text=True,
@@ -70,7 +83,7 @@ class Rdpeer:
         """Starts it with pipes, in text, and kills it at the end of the test if it is still there."""
         pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
         process = subprocess.Popen(
-            [*COMMAND, *args],
+            [*self._command, *args],
             cwd=self.folder,
             env=self.environ | (env or {}),
             **({"text": True} | pipes | popen),
@@ -85,17 +98,17 @@ class Rdpeer:
     @property
     def command(self) -> str:
         """The program as a word of sh."""
-        return shlex.join(COMMAND)
+        return shlex.join(self._command)
 
-    def shell(self, script: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    def shell(self, script: str, timeout: float = 50) -> subprocess.CompletedProcess[str]:
         """Runs a line of sh, in which ``rdpeer`` is the program."""
         return subprocess.run(
             ["sh", "-c", f'rdpeer() {{ {self.command} "$@"; }}; {script}'],
             capture_output=True,
             text=True,
             cwd=self.folder,
-            env=self.environ | (env or {}),
-            timeout=50,
+            env=self.environ,
+            timeout=timeout,
         )
 
     def end(self) -> None:

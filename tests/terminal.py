@@ -43,6 +43,12 @@ class Terminal:
     def echoes(self) -> bool:
         return bool(termios.tcgetattr(self.line)[3] & termios.ECHO)
 
-    def close(self) -> None:
+    def hang_up(self) -> None:
+        """Its window is closed."""
         os.close(self._person)
+        self._person = -1
+
+    def close(self) -> None:
+        if self._person >= 0:
+            self.hang_up()
         os.close(self.line)

@@ -106,3 +106,12 @@ def test_the_end_typed_by_a_person(network: Network, terminal: Terminal) -> None
     terminal.type("hello\n\x04")
     assert listener.end() == b"hello\n"
     connection.end()
+
+
+def test_a_terminal_that_is_closed(network: Network, terminal: Terminal) -> None:
+    listener = network.listen("--open", stdin=PIPE)
+    connection = terminal.run(network.near, "connect", network.peer, stderr=PIPE)
+    listener.said(OPEN)
+    terminal.hang_up()
+    connection.end(code=129)
+    listener.end("rdpeer: error: .*", code=9)
