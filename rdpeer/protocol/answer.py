@@ -142,7 +142,7 @@ class Answer:
             return [Done(Dropped("the pairing token was used before"))]
         self._deadline = now + CONNECT_TIMEOUT
         reuse = isinstance(asked, FetchLocalAddr) and not self._refuse
-        return [OpenStream(SERVER, self._responder.server.address, reuse=reuse)]
+        return [OpenStream(SERVER, self._registered_at, reuse=reuse)]
 
     def _choose_asked(self, asked: RequestRelay, now: float) -> None:
         """The relay is the initiator's word: taken if it is one of ours, else refused."""
@@ -191,6 +191,13 @@ class Answer:
         else:
             message = pb.RendezvousMessage(relay_response=answer)
         return [SendFrame(SERVER, message.SerializeToString()), CloseStream(SERVER)]
+
+    @property
+    def _registered_at(self) -> ServerAddress:
+        """The address where we are registered: another one of the same name may be another machine's, and
+        a server takes an answer only from the address that it knows us by."""
+        server_ip = self._responder.relays.server_ip
+        return ServerAddress(server_ip, self._where.port) if server_ip else self._where
 
     @property
     def _where(self) -> ServerAddress:

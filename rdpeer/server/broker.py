@@ -94,7 +94,7 @@ class Broker:
             return _failure(caller, request.id, Response.OFFLINE)
         self._admitted.store((network(caller.remote.ip), request.id), now)
         question = self._ask(caller, request.id, now)
-        if _same_ip(caller.remote, peer) and not _wants_relay(request):
+        if _same_ip(caller.remote, peer) and not request.force_relay:
             return self._notify(peer, question, self._fetch_local_address(question, request), now)
         return self._notify(peer, question, self._punch_hole(question, request), now)
 
@@ -112,7 +112,8 @@ class Broker:
         punch = wire.PunchHole(
             socket_addr=question.mark,
             relay_server=self._relay_server,
-            nat_type=wire.SYMMETRIC if _wants_relay(request) else known_nat_type(request.nat_type),
+            # One that knows nothing of force_relay relays when it is told SYMMETRIC.
+            nat_type=wire.SYMMETRIC if request.force_relay else known_nat_type(request.nat_type),
             udp_port=request.udp_port if 0 < request.udp_port < 65536 else 0,
             force_relay=request.force_relay,
             socket_addr_v6=v6_only(request.socket_addr_v6),
@@ -175,8 +176,3 @@ def _failure(caller: Caller, peer_id: str, failure: Response.Failure.ValueType) 
 def _same_ip(remote: Endpoint, peer: Peer) -> bool:
     """Behind one public address, so perhaps in one network: worth asking for its local address."""
     return peer.source is not None and Endpoint.of(peer.source).ip == remote.ip
-
-
-def _wants_relay(request: wire.PunchHoleRequest) -> bool:
-    """A responder that is told SYMMETRIC relays, and so does every one that knows nothing of force_relay."""
-    return request.force_relay or request.nat_type == wire.SYMMETRIC

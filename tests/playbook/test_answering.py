@@ -231,3 +231,17 @@ def test_a_server_that_closes_before_the_answer() -> None:
         >> StreamClosed("server")
         << Fail(error)
     )
+
+
+def test_the_answer_goes_to_the_address_where_we_are_registered() -> None:
+    by_name = ServerAddress("server.example")
+    relays = Relays(by_name)
+    relays.server_ip = "203.0.113.5"
+    who = Responder(PeerId("612345678"), RendezvousServer(by_name), relays, UsedTokens())
+    failed = ServerUnreachable("cannot reach server.example:21116: refused")
+    assert (
+        answering(FetchLocalAddr(A, ""), who)
+        << OpenStream("server", ADDRESS, reuse=True)
+        >> StreamFailed("server", "refused")
+        << Fail(failed)
+    )

@@ -110,13 +110,14 @@ def test_a_punch_passes_on_what_stock_drops() -> None:
     assert punch == wire.PunchHole(relay_server="relay.example", nat_type=1, udp_port=7, socket_addr_v6=v6)
 
 
-@pytest.mark.parametrize("fields", [{"force_relay": True}, {"nat_type": wire.SYMMETRIC}])
 @pytest.mark.parametrize("caller", [ASKER, NEIGHBOUR])
-def test_a_relay_that_is_wanted_is_said_so_that_every_responder_relays(
-    fields: dict[str, object], caller: Caller
-) -> None:
-    punch = told(Table().punch(caller, **fields)).punch_hole
+def test_a_relay_that_is_wanted_is_said_so_that_every_responder_relays(caller: Caller) -> None:
+    punch = told(Table().punch(caller, force_relay=True)).punch_hole
     assert punch.nat_type == wire.SYMMETRIC
+
+
+def test_a_symmetric_nat_is_no_obstacle_between_neighbours() -> None:
+    assert told(Table().punch(NEIGHBOUR, nat_type=wire.SYMMETRIC)).HasField("fetch_local_addr")
 
 
 def test_nonsense_is_not_passed_on() -> None:
