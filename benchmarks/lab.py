@@ -78,7 +78,9 @@ class Network:
     link: str
 
     def environment(self, peer: str) -> dict[str, str]:
-        return os.environ | {"RDPEER_HOME": str(self.root / peer)}
+        """Compiled code is cached, as in any installation, whatever this shell says."""
+        mine = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        return mine | {"RDPEER_HOME": str(self.root / peer)}
 
     def listen(
         self, *arguments: str, **options: object
