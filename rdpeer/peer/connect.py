@@ -17,11 +17,12 @@ from typing import Protocol
 
 from rdpeer.errors import (
     AuthenticationFailed,
+    ConnectionLost,
+    DeadlineExceeded,
     NoPath,
     PeerRefused,
-    RdpeerError,
-    ServerUnreachable,
 )
+from rdpeer.net.clock import monotonic
 from rdpeer.net.driver import converse
 from rdpeer.net.link import Link
 from rdpeer.net.pipe import Sink, Source
@@ -38,7 +39,7 @@ from rdpeer.protocol.question import RendezvousServer
 from rdpeer.protocol.relay_leg import RELAY, JoinRelay, RelayRequest
 from rdpeer.protocol.relays import Relays
 from rdpeer.protocol.rendezvous import Offer, PunchRequest
-from rdpeer.protocol.tokens import fresh_token
+from rdpeer.protocol.tokens import UsedTokens, fresh_token
 from rdpeer.store.identity import Identity
 from rdpeer.store.known_peers import Verdict
 from rdpeer.values import Endpoint, PeerId, PublicKey, ServerAddress
@@ -106,6 +107,7 @@ class Connector:
     way: Way = Way.ANY
     secrets: dict[Method, bytes] = field(default_factory=dict, repr=False)
     _refused: set[Method] = field(default_factory=set, init=False)
+    _used: UsedTokens = field(default_factory=UsedTokens, init=False)
 
     async def connect(self) -> Connection:
         """Raises an RdpeerError of every kind: each says where it ended."""
@@ -137,6 +139,8 @@ class Connector:
     async def _commit(self, path: VerifiedPath, server_signed: bool) -> Connection:
         key, method = path.verified.proof.peer_key, self._method(path, server_signed)
         pin, judgement = self.trust.judge(key, method)
+        if judgement.warning:
+            self.person.note(f"warning: {judgement.warning}")
         if judgement.verdict is Verdict.ASK:
             raise _Unmet(lambda: self._ask_approval(key))
         try:
@@ -147,8 +151,6 @@ class Connector:
             if method is not Method.KEY or len(path.verified.proof.methods) == 1:
                 raise
             raise _Unmet(self._do_without_key) from None
-        if judgement.warning:
-            self.person.note(f"warning: {judgement.warning}")
         if judgement.verdict is Verdict.INTRODUCE:
             self.person.note(f"the key of {self.peer} is {key.fingerprint}; only the server vouches for it")
         if judgement.verdict is not Verdict.KNOWN:
@@ -201,27 +203,34 @@ class Connector:
     async def _dial(
         self, name: str, endpoint: Endpoint, handshake: Callable[[], InitiatorHandshake]
     ) -> VerifiedPath:
+        ours = handshake()
         address = ServerAddress(endpoint.ip, endpoint.port)
         try:
             stream = await connect_tcp(address, limit=MAX_PAYLOAD, timeout=DIAL_TIMEOUT)
         except OSError as error:
             raise NoPath(str(error)) from error
-        return await _verified(name, stream, handshake())
+        return await _verified(name, stream, ours)
 
     async def _relay(
         self, name: str, offer: Offer, handshake: Callable[[], InitiatorHandshake]
     ) -> VerifiedPath:
-        token = offer.token
+        """A leg that ends or stays silent before the peer has opened is tried again; nothing else is."""
+        token = self._unused(offer.token)
         for tries_left in reversed(range(RELAY_TRIES)):
             ours = handshake()
+            stream = await self._relay_leg(offer.relay, token)
             try:
-                return await _verified(name, await self._relay_leg(offer.relay, token), ours)
-            except (RdpeerError, OSError) as error:
-                if ours.heard or not tries_left or isinstance(error, ServerUnreachable):
+                return await _verified(name, stream, ours)
+            except (ConnectionLost, DeadlineExceeded) as error:
+                if ours.heard or not tries_left:
                     raise
                 self.person.detail(f"{name}: {error}; trying again")
                 token = None
         raise AssertionError("unreachable")
+
+    def _unused(self, token: str | None) -> str | None:
+        """The responder's token, unless we have joined it before: no token is joined twice."""
+        return token if token is not None and self._used.use(token, monotonic()) else None
 
     async def _relay_leg(self, relay: ServerAddress, token: str | None) -> FrameStream:
         if token is None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from parties import Peers, maker
 
 from rdpeer.server import Server, ServerOptions
 
@@ -35,3 +36,9 @@ def server(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Callabl
     gc.collect()  # a socket that was dropped open warns now, and warnings are errors
     errors = [record.getMessage() for record in caplog.get_records("call") if record.levelno >= logging.ERROR]
     assert not errors
+
+
+@pytest.fixture
+def peers(tmp_path: Path) -> Peers:
+    """Makes peers, each with a home of its own; see parties.py."""
+    return maker(tmp_path)
