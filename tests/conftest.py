@@ -12,6 +12,9 @@ import pytest
 
 pytest_plugins = ["program", "network"]
 
+# Nothing is skipped by this: without stock's servers these are no tests.
+collect_ignore = [] if "RDPEER_STOCK" in os.environ else ["integration/test_stock.py"]
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
