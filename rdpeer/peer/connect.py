@@ -222,8 +222,11 @@ class Connector:
             try:
                 return await _verified(name, stream, ours)
             except (ConnectionLost, DeadlineExceeded) as error:
-                if ours.heard or not tries_left:
+                if ours.heard:
                     raise
+                if not tries_left:
+                    text = f"{self.peer} was not met at the relay {offer.relay} in {RELAY_TRIES} tries"
+                    raise NoPath(text, hint="a relay that wants another key closes without a word") from error
                 self.person.detail(f"{name}: {error}; trying again")
                 token = None
         raise AssertionError("unreachable")

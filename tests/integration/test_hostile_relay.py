@@ -25,7 +25,14 @@ from meddling_relay import (
 from parties import Collector, Echo, Peer, Peers, fails
 
 from rdpeer.cli.exits import exit_code
-from rdpeer.errors import ConnectionLost, DeadlineExceeded, IdentityMismatch, RdpeerError, RemoteProtocolError
+from rdpeer.errors import (
+    ConnectionLost,
+    DeadlineExceeded,
+    IdentityMismatch,
+    NoPath,
+    RdpeerError,
+    RemoteProtocolError,
+)
 from rdpeer.peer import handshaking
 from rdpeer.peer.connect import Way
 from rdpeer.protocol import session
@@ -166,18 +173,15 @@ async def test_a_leg_without_a_word_is_tried_again_with_a_fresh_token(
         assert len(set(tokens)) == 2
 
 
-async def test_legs_that_all_stay_silent(
-    server: Servers, peers: Peers, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("end", [close, skip], ids=["closed", "swallowed"])
+async def test_a_relay_where_nobody_is_met(
+    server: Servers, peers: Peers, monkeypatch: pytest.MonkeyPatch, end: Callable[[bytes], list[bytes]]
 ) -> None:
     monkeypatch.setattr(handshaking, "SILENCE", 0.05)
-
-    def swallow(frame: Frame) -> list[bytes]:
-        return []
-
-    async with server() as running, MeddlingRelay(swallow) as relay:
+    async with server() as running, MeddlingRelay(lambda frame: end(frame.payload)) as relay:
         party = Party(running, peers, relay)
         async with party.bob.listening(party.echo):
-            with fails(DeadlineExceeded, 8, "the peer stopped in the middle of the handshake"):
+            with fails(NoPath, 5, f"{party.bob.id} was not met at the relay {relay.address} in 3 tries"):
                 await party.send()
         assert len({request.uuid for request in relay.requests}) == 3
 
