@@ -114,7 +114,12 @@ class _Driver:
             self._forget(*key)
         for task in self._leaving:
             task.cancel()
-        await asyncio.gather(*self._leaving, return_exceptions=True)
+        try:
+            await asyncio.gather(*self._leaving, return_exceptions=True)
+        finally:  # cancelled once more, perhaps
+            self._close()
+
+    def _close(self) -> None:
         for stream in self._streams.values():
             stream.abort()
         for listener in self._listeners.values():

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from rdpeer.errors import ConnectionLost, PeerRefused, RdpeerError
 from rdpeer.net.clock import monotonic
@@ -29,8 +29,6 @@ from rdpeer.protocol.notifications import Notification
 from rdpeer.protocol.relay_leg import RELAY, Joined
 from rdpeer.protocol.tokens import fresh_token
 from rdpeer.values import PublicKey
-
-T = TypeVar("T")
 
 ACCEPT_FOR = 18.0
 """Seconds that an initiator has to come to the endpoint that it was told."""
@@ -110,8 +108,12 @@ class Listener:
         return expires
 
     async def _renew_code(self, expires: float, invite: Callable[[str], None]) -> None:
+        """As long as somebody may still come."""
         while True:
-            await asyncio.sleep(expires - monotonic())
+            with suppress(TimeoutError):
+                async with asyncio.timeout(expires - monotonic()):
+                    await self._passed.wait()
+                return
             expires = self._offer_code(invite)
 
     # From a notification to a stream
@@ -127,30 +129,29 @@ class Listener:
             case Listening(local):
                 await self._accept(outcome.listeners[LISTENER], f"direct {local}")
             case Joined(relay):
-                await self._admit(outcome.streams[RELAY], f"relay {relay}", asyncio.Event())
+                await self._admit(outcome.streams[RELAY], f"relay {relay}", lambda: None)
             case Refused(reason) | Dropped(reason):
                 self.report(f"somebody asked for us: refused, {reason}")
 
     async def _accept(self, listener: TcpListener, path: str) -> None:
-        """Takes connections at ``listener`` until one commits: behind one address may be several who dial."""
-        committed = asyncio.Event()
+        """Takes connections at ``listener`` until one commits: behind one address may be several who dial.
+
+        Committing cancels this task, which waits in ``accept`` and loses no stream by it.
+        """
+        enough = _this_task().cancel
         with closing(listener), suppress(TimeoutError):
             async with asyncio.timeout(ACCEPT_FOR):
                 for _ in range(MOST_DIALLERS):
-                    stream = await _unless(committed, listener.accept())
-                    if stream is None:
-                        return
-                    self._start(self._admit(stream, path, committed))
-                await committed.wait()
+                    self._start(self._admit(await listener.accept(), path, enough))
 
-    async def _admit(self, stream: FrameStream, path: str, committed: asyncio.Event) -> None:
-        """One connection, from its handshake to its end."""
+    async def _admit(self, stream: FrameStream, path: str, committed: Callable[[], object]) -> None:
+        """One connection, from its handshake to its end; ``committed`` is called when it is the one."""
         handshake = ResponderHandshake(self.member.responder.peer, self.member.identity.key, self.gate)
         proven: list[InitiatorProven] = []
 
         def commit(initiator: InitiatorProven) -> None:
             proven.append(initiator)
-            committed.set()
+            committed()
 
         stream.limit = MAX_PAYLOAD
         try:
@@ -176,8 +177,7 @@ class Listener:
     @contextmanager
     def _waiting(self) -> Iterator[None]:
         """While a session has not authenticated, it may be dropped for another one."""
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - a coroutine that runs has one
+        task = _this_task()
         dropped = self._admission.enter(task)
         if dropped is not None:
             dropped.cancel()
@@ -249,14 +249,10 @@ class Listener:
             self.report(f"internal error: {type(error).__name__}: {error}")
 
 
-async def _unless(event: asyncio.Event, wanted: Coroutine[Any, Any, T]) -> T | None:
-    """What ``wanted`` returns, or None if ``event`` is set first."""
-    work, over = asyncio.create_task(wanted), asyncio.create_task(event.wait())
-    try:
-        await asyncio.wait((work, over), return_when=asyncio.FIRST_COMPLETED)
-        return work.result() if work.done() else None
-    finally:
-        await _ended(work, over)
+def _this_task() -> asyncio.Task[Any]:
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - a coroutine that runs has one
+    return task
 
 
 async def _ended(*tasks: asyncio.Task[Any]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from rdpeer.errors import PeerRefused
+from rdpeer.errors import ConnectionLost, PeerRefused
 from rdpeer.net.link import Offer
 from rdpeer.net.pipe import Sink, Source
 from rdpeer.net.process import Process
@@ -43,19 +43,23 @@ def _refuse(offer: Offer, reason: StreamRefused.Reason.ValueType, detail: str) -
     return PeerRefused(detail)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Standard:
-    """Our own stdin and stdout, which can be served once."""
+    """Our own stdin and stdout, served once: a second stream is refused, to the same guest too."""
 
     source: Source
     sink: Sink
     recv_only: bool = False
     send_only: bool = False
+    _taken: bool = field(default=False, init=False)
 
     async def serve(self, offer: Offer, guest: Guest) -> None:
         if offer.target:
             raise _refuse(offer, StreamRefused.NOT_PERMITTED, "it serves its standard input and output only")
+        if self._taken:
+            raise _refuse(offer, StreamRefused.BUSY, "its standard input and output are in use")
         stream = offer.accept()
+        self._taken = True
         await stream.carry(self.source, self.sink, recv_only=self.recv_only, send_only=self.send_only)
 
 
@@ -81,7 +85,12 @@ class Target:
             target = await SocketTarget.connect(address, timeout=TARGET_TIMEOUT)
         except OSError as error:
             raise _refuse(offer, StreamRefused.UNREACHABLE, str(error)) from error
-        await offer.accept().carry(target, target)
+        try:
+            stream = offer.accept()
+        except ConnectionLost:  # the guest went while we connected
+            target.abort()
+            raise
+        await stream.carry(target, target)
 
     def _address(self, named: str) -> ServerAddress | None:
         if not named:
