@@ -18,8 +18,8 @@ from rdpeer.wire.endpoints import unmangle
 DUPLICATE_WITHIN = 0.1
 """Seconds. An initiator that heard nothing asks again after 3 s: that is no duplicate."""
 
-_BURST = 64
-_RATE = 16.0
+_BURST = 256
+_RATE = 32.0  # an answer costs some milliseconds: a flood takes a third of a core, and no more
 
 
 @dataclass(frozen=True, slots=True)
