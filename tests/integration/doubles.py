@@ -27,6 +27,11 @@ class Leg:
         except asyncio.IncompleteReadError:
             return None
 
+    async def ended(self) -> None:
+        """Reads on until the other end has closed."""
+        while await self.receive() is not None:
+            pass
+
     async def asked(self) -> wire.RendezvousMessage:
         """The next message."""
         return wire.RendezvousMessage.FromString(await self.receive() or b"")

@@ -273,7 +273,7 @@ def fails(
 def maker(folder: Path) -> Peers:
     """Makes peers with homes in ``folder``: ``make("bob", server, ...)``; the rest are Settings."""
 
-    def make(name: str, server: Server | None = None, **settings: Any) -> Peer:
+    def make(name: str, server: Server | None = None, /, **settings: Any) -> Peer:
         home = Home.locate({"RDPEER_HOME": str(folder / name)})
         if server is not None:
             settings = {"server": server.link.server, "key": server.link.key, **settings}
