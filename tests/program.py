@@ -11,6 +11,7 @@ what. ``RDPEER_COMMAND`` is the program to test: that of an installed wheel.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
@@ -115,7 +116,11 @@ class Rdpeer:
         for process in self._started:
             if process.poll() is None:
                 process.kill()
-            process.communicate()
+            process.wait()
+            for pipe in (process.stdin, process.stdout, process.stderr):
+                if pipe:
+                    with contextlib.suppress(BrokenPipeError):
+                        pipe.close()
 
 
 class Running:
