@@ -311,7 +311,8 @@ def test_a_flood_of_notifications_is_held_to_a_rate() -> None:
     conversation.handle(SocketBound(REMOTE), 0.0)
 
     def passed(now: float) -> int:
-        floods = (wire(punch_hole=pb.PunchHole(socket_addr=asked_by(n))) for n in range(400))
+        crowd = (mangle(Endpoint("198.51.100.1", 40000 + n), 0) for n in range(400))
+        floods = (wire(punch_hole=pb.PunchHole(socket_addr=address)) for address in crowd)
         return sum(len(conversation.handle(DatagramReceived(payload), now)) for payload in floods)
 
     assert passed(0.0) == 256
