@@ -59,8 +59,7 @@ def test_without_a_terminal_nobody_is_asked(network: Network) -> None:
     assert connection.end(error, hint, code=6) == b""
 
 
-@pytest.mark.parametrize("near", ["file", "variable"])
-@pytest.mark.parametrize("far", ["file", "variable"])
+@pytest.mark.parametrize(("near", "far"), [("file", "variable"), ("variable", "file")])
 def test_a_password(network: Network, tmp_path: Path, near: str, far: str) -> None:
     arguments = {"file": ["--password-file", password_file(tmp_path)], "variable": []}
     environment = {"file": {}, "variable": SECRET}
