@@ -48,6 +48,9 @@ class Offer:
         """HOST:PORT as the other end named it, printable but not checked; empty: what this side serves."""
         self._stream = stream
 
+    def is_for(self, stream: Stream) -> bool:
+        return self._stream is stream
+
     def accept(self) -> Stream:
         """Opens the stream. ConnectionLost if the other end has given it up meanwhile."""
         self._stream.accept()
@@ -93,7 +96,10 @@ class Link:
         return stream
 
     async def next_offer(self) -> Offer | None:
-        """The next stream that the other end asks for, or None when it will not ask for any more."""
+        """The next stream that the other end asks for, or None when it will not ask for any more.
+
+        One that it has given up before it was taken here is passed over.
+        """
         while not self._offers and not self._session.final_received:
             await self._change()
         return self._offers.popleft() if self._offers else None
@@ -210,6 +216,7 @@ class Link:
     def _lose(self, number: int, error: ConnectionLost) -> None:
         if stream := self._streams.get(number):
             stream.on_failed(error)
+            self._offers = deque(offer for offer in self._offers if not offer.is_for(stream))
         else:
             self._undelivered = self._undelivered or error
 

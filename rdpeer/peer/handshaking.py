@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from rdpeer.errors import DeadlineExceeded, RdpeerError
+from rdpeer.errors import AuthenticationFailed, DeadlineExceeded, RdpeerError
 from rdpeer.net.clock import monotonic
 from rdpeer.net.transport import FrameStream
 from rdpeer.protocol.gate import Method
@@ -61,7 +61,10 @@ async def authenticate(
     secret: bytes | None,
     own_id: PeerId,
 ) -> Authenticated:
-    """From our proof, which commits this path, to being let in. Raises as :func:`verify`."""
+    """From our proof, which commits this path, to being let in. Raises as :func:`verify`.
+
+    Cancelled while our confirmation is out, it raises AuthenticationFailed (docs/CHANNEL.md 3).
+    """
     async with _until(deadline, handshake):
         _sent(stream, handshake.prove(method, secret, own_id))
         while True:
@@ -98,6 +101,7 @@ def _sent(stream: FrameStream, events: Sequence[HandshakeEvent]) -> list[Handsha
 
 async def _payload(stream: FrameStream, handshake: Handshake) -> bytes:
     try:
+        await stream.drain()  # who asks (PING) and does not read the answers waits for them, not we
         payload = await stream.receive()
     except RdpeerError as error:
         raise handshake.lost(error) from error
@@ -113,3 +117,7 @@ async def _until(deadline: float, handshake: Handshake) -> AsyncIterator[None]:
             yield
     except TimeoutError:
         raise handshake.lost(DeadlineExceeded("the peer stopped in the middle of the handshake")) from None
+    except asyncio.CancelledError as stopped:  # by the user's --timeout: a guess that is out stays one
+        if isinstance(error := handshake.lost(), AuthenticationFailed):
+            raise error from stopped
+        raise

@@ -27,6 +27,7 @@ from rdpeer.protocol.gate import Admission, Gate, make_code, normalize_code
 from rdpeer.protocol.handshake import MAX_PAYLOAD, Denial, Denied, InitiatorProven, ResponderHandshake
 from rdpeer.protocol.notifications import Notification
 from rdpeer.protocol.relay_leg import RELAY, Joined
+from rdpeer.protocol.session import MAX_STREAMS
 from rdpeer.protocol.tokens import fresh_token
 from rdpeer.values import PublicKey
 
@@ -211,12 +212,18 @@ class Listener:
     async def _session(
         self, stream: FrameStream, handshake: ResponderHandshake, guest: Guest, service: Service
     ) -> None:
-        """Serves what the guest asks for until it asks no more, and acknowledges delivery."""
+        """Serves what the guest asks for until it asks no more, and acknowledges delivery.
+
+        A stream keeps its place until we are done with it: one that was opened and reset at once may
+        have left us with a program that is still to end, and any number of them could be.
+        """
+        places = asyncio.Semaphore(MAX_STREAMS)
         async with Link(stream, handshake.channel, initiator=False) as link:
             try:
                 async with asyncio.TaskGroup() as streams:
-                    while (offer := await link.next_offer()) is not None:
-                        streams.create_task(self._serve(offer, guest, service))
+                    while await places.acquire() and (offer := await link.next_offer()) is not None:
+                        serving = streams.create_task(self._serve(offer, guest, service))
+                        serving.add_done_callback(lambda _: places.release())
             except BaseExceptionGroup as errors:
                 raise errors.exceptions[0] from None  # the first one says it all: the rest are its echoes
             await link.finish()

@@ -25,6 +25,7 @@ from rdpeer.wire.frames import FrameReader, encode_frame
 _READ_BUFFER = 256 * 1024
 _UNREAD_HIGH = 1024 * 1024
 _UNSENT_HIGH = 1024 * 1024
+_FRAME_COST = 64  # bytes that a received frame takes beside its payload: empty ones are not free
 _CLOSE_TIMEOUT = 5.0
 _LINGER = 1.0
 _BACKLOG = 128
@@ -102,7 +103,7 @@ class TcpStream(asyncio.BufferedProtocol):
             self._arrival = asyncio.get_running_loop().create_future()
             await self._arrival
         payload = self._received.popleft()
-        self._unread -= len(payload)
+        self._unread -= len(payload) + _FRAME_COST
         if not self._reading and self._unread <= _UNREAD_HIGH // 2:
             self._reading = True
             self._transport.resume_reading()
@@ -208,7 +209,7 @@ class TcpStream(asyncio.BufferedProtocol):
             self._view = None
         for payload in self._reader.advance(count):
             self._received.append(payload)
-            self._unread += len(payload)
+            self._unread += len(payload) + _FRAME_COST
 
     def _cut_again(self) -> None:
         """A frame that was over the limit when it came may be within it now."""
