@@ -87,7 +87,7 @@ def _trust(invocation: Invocation, settings: Settings, address: PeerAddress, pee
     from rdpeer.store.known_peers import KnownPeers
 
     known = KnownPeers(invocation.profile.known_peers)
-    expected = _parsed(expected_key, peer_key) if peer_key else None
+    expected = _parsed(expected_key, peer_key) if peer_key is not None else None
     return Trust(known, settings.pin, address.peer, settings.require_server(), expected)
 
 

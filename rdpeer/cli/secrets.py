@@ -42,6 +42,8 @@ def given_password(password_file: str | None) -> bytes | None:
     from rdpeer.protocol.gate import Method
     from rdpeer.store.files import read_secret_file
 
+    if password_file == "":
+        raise UsageError("--password-file: no file is named")  # a script's empty variable, as a rule
     if password_file:
         return normalized(Method.PASSWORD, read_secret_file(Path(password_file)), password_file)
     text = os.environ.get("RDPEER_PASSWORD")
