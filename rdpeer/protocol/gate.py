@@ -194,7 +194,8 @@ def normalize_password(typed: str) -> bytes:
 
     ValueError where nothing is left, or where it is not text.
     """
-    password = unicodedata.normalize("NFC", typed.removesuffix("\n").removesuffix("\r"))
+    newline = "\r\n" if typed.endswith("\r\n") else "\n"
+    password = unicodedata.normalize("NFC", typed.removesuffix(newline))
     if not password:
         raise ValueError("the password is empty")
     try:

@@ -178,6 +178,7 @@ def test_passwords_are_normalised() -> None:
     assert normalize_password("pw\n") == normalize_password("pw\r\n") == normalize_password("pw") == b"pw"
     assert normalize_password("pw\n\n") == b"pw\n"
     assert normalize_password(" pw ") == b" pw "
+    assert normalize_password("pw\r") == b"pw\r"
 
 
 @pytest.mark.parametrize("typed", ["", "\n", "\r\n", "pw\ud800"])
