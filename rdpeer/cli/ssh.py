@@ -26,6 +26,8 @@ def command(invocation: Invocation, destination: str, arguments: tuple[str, ...]
     from rdpeer.net.replace import replace
     from rdpeer.values import PeerAddress
 
+    if destination.startswith("-"):  # ssh would take it for an option, and some of those run programs
+        raise click.UsageError(f"no peer is called {destination!r} for ssh")
     user, at, typed = _split(destination)
     try:
         address = PeerAddress.parse(typed)

@@ -1,0 +1,14 @@
+"""Whatever stands in the ID's place is never an option for ssh."""
+
+from __future__ import annotations
+
+import pytest
+from program import Rdpeer
+
+
+@pytest.mark.parametrize("destination", ["-oKnownHostsCommand=/bin/false", "-oProxyCommand=x@612345678"])
+def test_an_option_is_no_destination(rdpeer: Rdpeer, destination: str) -> None:
+    stderr = (
+        f"rdpeer: error: no peer is called {destination!r} for ssh\nrdpeer: hint: try 'rdpeer ssh --help'\n"
+    )
+    rdpeer("--server", "127.0.0.1:9", "ssh", destination, "-G", code=2, stderr=stderr)
