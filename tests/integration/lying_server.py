@@ -94,12 +94,14 @@ class Actor:
         """One message of the initiator, and the honest answer to it."""
         payload = await self.hear()
         assert payload is not None
-        return self._send(self.handshake.receive(payload, 0.0))
+        return self._answer(payload)
 
     async def until_let_in(self) -> None:
+        """The whole handshake, or as much of it as the initiator wants."""
         self.open()
-        while not any(isinstance(event, Authenticated) for event in await self.step()):
-            pass
+        while (payload := await self.hear()) is not None:
+            if any(isinstance(event, Authenticated) for event in self._answer(payload)):
+                return
 
     async def hear(self) -> bytes | None:
         """The next payload, kept in ``heard``; None when the initiator has gone."""
@@ -117,6 +119,9 @@ class Actor:
         channel = self.handshake._channel
         assert channel is not None
         self.leg.send(channel.seal(encode(kind, body), final))
+
+    def _answer(self, payload: bytes) -> list[object]:
+        return self._send(self.handshake.receive(payload, 0.0))
 
     def _send(self, events: list[Any]) -> list[object]:
         for event in events:
