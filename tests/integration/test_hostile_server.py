@@ -30,6 +30,7 @@ from rdpeer.peer.connect import Way
 from rdpeer.protocol.rendezvous import PunchRequest
 from rdpeer.values import Endpoint, PeerId, ServerAddress
 from rdpeer.wire import rendezvous_pb2 as wire
+from rdpeer.wire import session_pb2
 from rdpeer.wire.endpoints import mangle
 
 UGLY = "\x1b[31mred\r\nrdpeer: error: faked\u202e\u2028\x00"
@@ -227,6 +228,25 @@ async def test_the_key_of_another_peer_is_noticed_by_its_proof(peers: Peers) -> 
             with fails(IdentityMismatch, 7, "not signed by the key from the server"):
                 await server.customer(peers).send(b"", PEER, way=Way.DIRECT)
         assert bob.actors[0].heard == []  # nothing of ours was shown
+
+
+async def test_the_channel_s_mark_in_the_server_s_blob_makes_no_rdpeer_of_a_desktop(peers: Peers) -> None:
+    """Only what the peer itself signs counts."""
+
+    async def desktop(actor: Actor) -> None:
+        signed = sign_id_pk(BOB, PEER, bytes(range(32)))
+        actor.leg.send(session_pb2.Message(signed_id=session_pb2.SignedId(id=signed)).SerializeToString())
+        await actor.gone()
+
+    async with Script(desktop) as bob:
+
+        def marked(server: LyingServer) -> bytes:
+            return sign_id_pk(server.key, PEER, BOB.public.raw, [1])
+
+        async with offering(bob, marked) as server:
+            with fails(IdentityMismatch, 7, "does not speak the rdpeer channel"):
+                await server.customer(peers).send(b"", PEER, way=Way.DIRECT)
+        assert bob.actors[0].heard == []
 
 
 async def test_a_server_that_signs_nothing(peers: Peers) -> None:
