@@ -160,18 +160,21 @@ class Link:
 
     async def _receive(self) -> None:
         session, dispatch = self._session, self._dispatch
+        closed = ConnectionLost("the peer closed the connection before its end")
+        events: list[SessionEvent] = []
         try:
             while (payload := await self._frames.receive()) is not None:
                 record, final = self._open_record(payload)
-                for event in session.receive(record, final, self._now()):
+                events = session.receive(record, final, self._now())
+                for event in events:
                     dispatch(event)
                 if session.has_control:
                     self._writer.wake()
-        except ConnectionLost:
-            if not session.final_received:
-                raise
+        except ConnectionLost as error:
+            closed = error
         if not session.final_received:
-            raise ConnectionLost("the peer closed the connection before its end")
+            # A RESET that came last says why.
+            raise next((failure(event) for event in events if isinstance(event, StreamReset)), closed)
 
     async def _keep_time(self) -> None:
         while (deadline := self._session.deadline) is not None:

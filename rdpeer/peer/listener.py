@@ -214,19 +214,37 @@ class Listener:
     ) -> None:
         """Serves what the guest asks for until it asks no more, and acknowledges delivery.
 
+        Where a stream failed and the guest closed because of it, the stream's error is raised.
+        """
+        async with Link(stream, handshake.channel, initiator=False) as link:
+            try:
+                async with asyncio.TaskGroup() as streams:
+                    lost = await self._take_offers(link, streams, guest, service)
+            except BaseExceptionGroup as errors:
+                raise errors.exceptions[0] from None  # the first one says it all: the rest are its echoes
+            if lost is not None:
+                raise lost
+            await link.finish()
+
+    async def _take_offers(
+        self, link: Link, streams: asyncio.TaskGroup, guest: Guest, service: Service
+    ) -> RdpeerError | None:
+        """Serves each stream in a task until the guest asks for no more, or until the link is lost: by what.
+
+        Not raised, since that would cancel the streams; they learn of it by themselves, and end with
+        their own errors.
+
         A stream keeps its place until we are done with it: one that was opened and reset at once may
         have left us with a program that is still to end, and any number of them could be.
         """
         places = asyncio.Semaphore(MAX_STREAMS)
-        async with Link(stream, handshake.channel, initiator=False) as link:
-            try:
-                async with asyncio.TaskGroup() as streams:
-                    while await places.acquire() and (offer := await link.next_offer()) is not None:
-                        serving = streams.create_task(self._serve(offer, guest, service))
-                        serving.add_done_callback(lambda _: places.release())
-            except BaseExceptionGroup as errors:
-                raise errors.exceptions[0] from None  # the first one says it all: the rest are its echoes
-            await link.finish()
+        try:
+            while await places.acquire() and (offer := await link.next_offer()) is not None:
+                serving = streams.create_task(self._serve(offer, guest, service))
+                serving.add_done_callback(lambda _: places.release())
+        except RdpeerError as error:
+            return error
+        return None
 
     async def _serve(self, offer: Offer, guest: Guest, service: Service) -> None:
         """One stream. That of the only peer ends the session with it when it fails; others do not."""

@@ -111,12 +111,6 @@ class Handshake:
             raise LocalProtocolError("the channel is not to be used before authentication")
         return there(self._channel)
 
-    def ping(self) -> list[HandshakeEvent]:
-        """A PING, which keeps a relay from closing an idle pair; nothing before there are keys."""
-        if self._channel is None or self._state in OVER:
-            return []
-        return [self._seal(RecordType.PING)]
-
     def lost(self, cause: RdpeerError | None = None) -> RdpeerError:
         """What it means that the stream ends now: by ``cause`` (a deadline, too), or in order."""
         return cause or ConnectionLost("the peer closed the connection during the handshake")

@@ -612,13 +612,17 @@ def test_a_confirmation_of_another_length_is_no_guess(length: int) -> None:
 # PING
 
 
+def ping(end: InitiatorHandshake | ResponderHandshake) -> bytes:
+    """From an implementation that sends them during the handshake, too; ours has no need to."""
+    return end._seal(RecordType.PING).payload
+
+
 def test_ping_is_answered_at_any_time_and_changes_nothing() -> None:
     i, r = InitiatorHandshake(PEER, ALICE, [BY_SERVER]), ResponderHandshake(PEER, BOB, open_gate())
-    assert i.ping() == r.ping() == []
     (answer,) = sent(i.receive(sent(r.start())[0]))
     (proof,) = sent(r.receive(answer, 0.0))
-    assert r.receive(sent(i.ping())[0], 0.0)
-    assert sent(r.receive(sent(i.ping())[0], 0.0))
+    assert sent(r.receive(ping(i), 0.0))
+    assert sent(r.receive(ping(i), 0.0))
     (event,) = i.receive(proof)
     assert isinstance(event, PathVerified)
 
@@ -627,11 +631,10 @@ def test_ping_both_ways() -> None:
     i, r = InitiatorHandshake(PEER, ALICE, [BY_SERVER]), ResponderHandshake(PEER, BOB, open_gate())
     (proof,) = sent(r.receive(sent(i.receive(sent(r.start())[0]))[0], 0.0))
     i.receive(proof)
-    assert i.receive(sent(r.receive(sent(i.ping())[0], 0.0))[0]) == []
-    assert r.receive(sent(i.receive(sent(r.ping())[0]))[0], 0.0) == []
+    assert i.receive(sent(r.receive(ping(i), 0.0))[0]) == []
+    assert r.receive(sent(i.receive(ping(r)))[0], 0.0) == []
     (accepted,) = sent(r.receive(sent(i.prove(Method.OPEN))[0], 0.0))
     assert isinstance(i.receive(accepted)[-1], Authenticated)
-    assert i.ping() == r.ping() == []
 
 
 # Using the machines wrongly
