@@ -13,7 +13,7 @@ import pytest
 pytest_plugins = ["program", "network"]
 
 # Nothing is skipped by this: without stock's servers these are no tests.
-collect_ignore = [] if "RDPEER_STOCK" in os.environ else ["integration/test_stock.py"]
+collect_ignore = [] if "RDPEER_STOCK" in os.environ else ["integration/test_stock_servers.py"]
 
 
 @pytest.hookimpl(tryfirst=True)

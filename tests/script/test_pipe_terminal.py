@@ -100,11 +100,14 @@ def test_a_person_at_the_listener(network: Network, terminal: Terminal) -> None:
 
 
 def test_the_end_typed_by_a_person(network: Network, terminal: Terminal) -> None:
-    listener = network.listen("--open")
+    """The listener's own direction stays open until then: its end would end the person's too."""
+    listener = network.listen("--open", stdin=PIPE)
     connection = terminal.run(network.near, "connect", network.peer)
     listener.said(OPEN)
     terminal.type("hello\n\x04")
-    assert listener.end() == b"hello\n"
+    assert listener.process.stdout
+    assert listener.process.stdout.readline() == b"hello\n"
+    assert listener.end() == b""
     connection.end()
 
 
