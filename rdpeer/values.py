@@ -122,6 +122,14 @@ class ServerAddress:
         host, port = split_host_port(text.strip())
         return cls(host.lower(), default_port if port is None else port)
 
+    @classmethod
+    def parse_target(cls, text: str) -> Self:
+        """From ``host:port`` or ``[v6]:port``: a target always has its port; lowercased."""
+        host, port = split_host_port(text.strip())
+        if port is None:
+            raise ValueError(f"no port in {printable(text)!r}")
+        return cls(host.lower(), port)
+
     def offset(self, by: int) -> Self:
         """The same host, ``by`` ports further: +1 is the relay, -1 the NAT test (docs/PROTOCOL.md 0)."""
         return type(self)(self.host, self.port + by)

@@ -82,7 +82,7 @@ def path(invocation: Invocation) -> None:
     voice.answer(str(invocation.profile.config_file))
 
 
-@command.command("import", cls=Command, network=False)
+@command.command("import", cls=Command, network=False, short_help="Take over a server's link.")
 @click.argument("link")
 @click.pass_obj
 def import_(invocation: Invocation, link: str) -> None:

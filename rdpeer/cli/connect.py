@@ -49,7 +49,7 @@ def command(
     from rdpeer.peer.connect import Connector, Way
     from rdpeer.peer.setup import rendezvous_server
     from rdpeer.store.identity import load_or_create
-    from rdpeer.values import PeerAddress
+    from rdpeer.values import PeerAddress, ServerAddress
 
     if relay and direct:
         raise click.UsageError("--relay and --direct exclude each other")
@@ -58,6 +58,8 @@ def command(
     address = _parsed(PeerAddress.parse, peer)
     if direct and address.force_relay:
         raise click.UsageError(f"--direct and {peer} contradict each other")
+    if target:
+        target = str(_parsed(ServerAddress.parse_target, target))
     settings = invocation.settings().at(address)
     connector = Connector(
         load_or_create(invocation.profile),

@@ -112,13 +112,10 @@ def _words(program: str) -> list[str]:
 
 
 def _target(text: str) -> ServerAddress:
-    from rdpeer.values import ServerAddress, split_host_port
+    from rdpeer.values import ServerAddress
 
     try:
-        host, port = split_host_port(text)
-        if port is None:
-            raise ValueError(f"no port in {text!r}")
-        return ServerAddress(host.lower(), port)
+        return ServerAddress.parse_target(text)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
 

@@ -21,20 +21,30 @@ class Terminal:
         self._invocation = invocation
 
     async def secret(self, methods: Sequence[Method]) -> tuple[Method, bytes]:
-        """The first of ``methods`` is asked for. AuthenticationFailed where there is no terminal."""
-        from rdpeer.errors import AuthenticationFailed
+        """The first of ``methods`` is asked for, again if it cannot be one: a slip costs no guess.
+
+        AuthenticationFailed where there is no terminal, or nothing is typed.
+        """
+        from rdpeer.errors import AuthenticationFailed, UsageError
         from rdpeer.net.terminal import ask
         from rdpeer.protocol.choice import SecretNeeded
         from rdpeer.protocol.gate import Method
 
         method = methods[0]
-        try:
-            typed = await ask(f"{method.name.lower()}: ", hidden=method is Method.PASSWORD)
-        except OSError:
-            raise SecretNeeded(methods) from None
-        except EOFError:
-            raise AuthenticationFailed("no code or password was given") from None
-        return method, normalized(method, typed, method.name.lower())
+        name = method.name.lower()
+        while True:
+            try:
+                typed = await ask(f"{name}: ", hidden=method is Method.PASSWORD)
+            except OSError:
+                raise SecretNeeded(methods) from None
+            except EOFError:
+                raise AuthenticationFailed("no code or password was given") from None
+            if not typed:
+                raise AuthenticationFailed("no code or password was given")
+            try:
+                return method, normalized(method, typed, name)
+            except UsageError as slip:
+                voice.note(str(slip))
 
     async def approves(self, peer: PeerId, key: PublicKey) -> None:
         """Yes or no to the key's fingerprint. IdentityMismatch for no, and where there is no terminal."""

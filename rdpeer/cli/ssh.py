@@ -27,7 +27,10 @@ def command(invocation: Invocation, destination: str, arguments: tuple[str, ...]
     from rdpeer.values import PeerAddress
 
     if destination.startswith("-"):  # ssh would take it for an option, and some of those run programs
-        raise click.UsageError(f"no peer is called {destination!r} for ssh")
+        raise UsageError(
+            f"not a peer ID: {destination!r}",
+            hint="ssh's own options stand behind the ID: rdpeer ssh ID -p 22",
+        )
     user, at, typed = _split(destination)
     try:
         address = PeerAddress.parse(typed)

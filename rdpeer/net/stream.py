@@ -81,7 +81,7 @@ class Stream:
         try:
             await self._all_done(halves)
         except BaseException:
-            self.reset("cancelled")  # changes nothing where the stream has failed already
+            self.reset()  # changes nothing where the stream has failed already
             raise
         finally:
             await _cancelled(*halves)

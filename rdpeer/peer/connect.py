@@ -128,7 +128,10 @@ class Connector:
         """The path to commit to, and whether the server vouched for the peer's key."""
         relays = Relays(self.server.address, self.relay_server)
         request = PunchRequest(self.peer, self.server, relays, force_relay=self.way is Way.RELAY)
+        self.person.detail(f"asking {self.server.address} for {self.peer}")
         offer: Offer = (await converse(request)).value
+        if offer.direct is None and self.way is not Way.RELAY:
+            self.person.detail("no direct path: the peer offered none, as it is behind another address")
         attempts = self._attempts(offer)
         if not attempts:
             raise NoPath(f"{self.peer} offers only a relay, and --direct was asked for")

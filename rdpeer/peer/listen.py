@@ -25,8 +25,8 @@ from rdpeer.values import PublicKey
 Tell = Callable[[str], None]
 
 _HOW = (
-    "a line of 'rdpeer id --authorized' in authorized_peers, --password-file, or --open; "
-    "without --to and --exec it makes a code"
+    "put what 'rdpeer id --authorized' prints at the other end into {}, "
+    "or give --password-file or --open; without --to and --exec it makes a code"
 )
 
 
@@ -99,7 +99,7 @@ def _gate(profile: Profile, entry: Entry, one_peer: bool, report: Tell) -> Gate:
     path = profile.authorized_peers
     keys = authorized_peers.read(path)
     if not (keys or one_peer or entry.password or entry.open_to_all):
-        raise UsageError("nobody could connect: no way in was chosen", hint=_HOW)
+        raise UsageError("nobody could connect: no way in was chosen", hint=_HOW.format(path))
 
     def is_authorized(key: PublicKey) -> bool:
         try:

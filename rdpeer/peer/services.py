@@ -38,9 +38,18 @@ class Service(Protocol):
         """
 
 
+_REFUSED = {
+    StreamRefused.NOT_PERMITTED: "refused, not permitted",
+    StreamRefused.UNREACHABLE: "refused, the target cannot be reached",
+    StreamRefused.BUSY: "refused, busy",
+    StreamRefused.NO_SUCH_PROGRAM: "refused, the program cannot be started",
+}
+
+
 def _refuse(offer: Offer, reason: StreamRefused.Reason.ValueType, detail: str) -> PeerRefused:
+    """Tells the guest; the error is for our own log."""
     offer.refuse(reason, detail)
-    return PeerRefused(detail)
+    return PeerRefused(f"{_REFUSED[reason]}: {detail}")
 
 
 @dataclass
@@ -96,7 +105,7 @@ class Target:
         if not named:
             return self.to
         try:
-            address = ServerAddress.parse(named)
+            address = ServerAddress.parse_target(named)
         except ValueError:
             return None
         return address if address == self.to or address in self.allowed else None

@@ -35,7 +35,7 @@ def test_both_directions(network: Network) -> None:
 
 def test_details_name_the_path(network: Network) -> None:
     listener = network.listen("--open")
-    stderr = re.compile(r"rdpeer: path: relay 127\.0\.0\.1:\d+\n")
+    stderr = re.compile(r"rdpeer: asking 127\.0\.0\.1:\d+ for \d+\nrdpeer: path: relay 127\.0\.0\.1:\d+\n")
     network.connect("-v", "--relay", stdin="hello\n", stderr=stderr)
     assert listener.end(OPEN) == b"hello\n"
 

@@ -135,7 +135,7 @@ def test_a_target_that_is_closed(network: Network, closed: str) -> None:
     listener = network.listen("--open", "--to", closed)
     stderr = re.compile(f"rdpeer: error: the peer cannot reach the target: {closed}: .*refused.*\n")
     network.connect(code=11, stderr=stderr)
-    told_by(listener, f"rdpeer: .*: {closed}: .*refused.*")
+    told_by(listener, f"rdpeer: .*: refused, the target cannot be reached: {closed}: .*refused.*")
 
 
 def test_a_named_target(network: Network, upper: str, closed: str) -> None:
@@ -144,7 +144,12 @@ def test_a_named_target(network: Network, upper: str, closed: str) -> None:
     stderr = f"rdpeer: error: the peer does not permit this target: {closed}\n"
     network.connect(closed, code=11, stderr=stderr)
     listener.said(OPEN)
-    told_by(listener, f"rdpeer: .*: {closed}")
+    told_by(listener, f"rdpeer: .*: refused, not permitted: {closed}")
+
+
+@pytest.mark.parametrize("target", ["localhost", "localhost:x", "[::1"])
+def test_a_target_that_is_none(network: Network, target: str) -> None:
+    network.connect(target, code=2, stderr=re.compile("rdpeer: error: .*\nrdpeer: hint: .*\n"))
 
 
 def test_a_target_must_be_named_where_there_is_no_usual_one(network: Network, upper: str) -> None:

@@ -27,6 +27,18 @@ def test_the_code_is_asked_for(network: Network, terminal: Terminal) -> None:
     terminal.shows(code_of(listener))
 
 
+def test_a_slip_is_asked_for_again(network: Network, terminal: Terminal) -> None:
+    """What cannot be a code is no guess."""
+    listener = network.listen()
+    connection = terminal.run(network.near, "connect", network.peer, **PIPES)
+    terminal.shows("code: ")
+    terminal.type("0000\n")
+    connection.said("rdpeer: code: a code is eight letters and digits, as in 7K4M-2XQP")
+    terminal.shows("code: ")
+    terminal.type(code_of(listener) + "\n")
+    assert connection.end(stdin=b"hello\n") == b""
+
+
 def test_a_wrong_code_is_asked_for_once(network: Network, terminal: Terminal) -> None:
     network.listen()
     connection = terminal.run(network.near, "connect", network.peer, **PIPES)
