@@ -3,21 +3,24 @@
 A receiver promises room for a *window* of bytes. Each byte sent takes one from
 the sender's credit; it comes back when the receiver has handed the byte to its
 consumer, not before, so that what lies in between never exceeds the window. It
-comes back in portions of a quarter window: often enough for a steady flow, and
-rarely enough to cost nothing.
+comes back in portions of half a window: each wakes the sender from its work, and
+four times as many cost a relayed transfer a third of its speed.
+
+A lone stream's window is what keeps a long line full: at 1 Gbit/s and 100 ms,
+12 MiB are under way.
 """
 
 from __future__ import annotations
 
 from rdpeer.errors import LocalProtocolError, RemoteProtocolError
 
-SESSION_WINDOW = 16 * 1024 * 1024
-LONE_WINDOW = 4 * 1024 * 1024
+SESSION_WINDOW = 24 * 1024 * 1024
+LONE_WINDOW = 12 * 1024 * 1024
 """Of the first stream of a session, and of one that finds itself alone."""
 STREAM_WINDOW = 256 * 1024
 
 _MAX_CREDIT = 2**31 - 1
-_PORTIONS = 4
+_PORTIONS = 2
 
 
 class SendCredit:

@@ -131,7 +131,8 @@ class FrameReader:
         if not left:
             self._start = self._end = 0
         elif self._start:
-            self._buffer[:left] = self._buffer[self._start : self._end]
+            with memoryview(self._buffer) as view:  # one move; a slice of the buffer would be a copy first
+                view[:left] = view[self._start : self._end]
             self._start, self._end = 0, left
         wanted = max(self._needed, self._end + _MAX_HEADER)
         if wanted > len(self._buffer):

@@ -259,7 +259,7 @@ def test_credit_comes_back_only_when_the_consumer_has_the_bytes():
         left.data(n, bytes(room))
     pass_on(left, right)
     assert records(right) == []
-    right.consumed(n, LONE_WINDOW // 4)
+    right.consumed(n, LONE_WINDOW // 2)
     pass_on(right, left)
     assert left.sendable(n) == MAX_DATA
     with pytest.raises(LocalProtocolError, match="consumed of"):
