@@ -1,7 +1,8 @@
 """What the benchmarks run: rdpeer as its users start it, and what they would take instead.
 
 Everything listens on loopback, on free ports, in a temporary folder; nothing is
-left behind. A contender whose program is not installed raises Missing.
+left behind. A contender whose program is not installed raises Missing. Popen's
+overloads do not take options by name from a dict, hence the ignores beside it.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def wait_for(what: str, ready: Callable[[], bool]) -> None:
     while not ready():
         if time.monotonic() > end:
             raise RuntimeError(f"{what} was not ready within {READY_WITHIN:g} s")
-        time.sleep(0.01)
+        time.sleep(0.01)  # children tell by a file or a port, on which nobody can block
 
 
 @contextlib.contextmanager
