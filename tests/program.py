@@ -49,6 +49,7 @@ class Rdpeer:
         self.environ = inherited | {
             "HOME": str(folder),
             "RDPEER_HOME": str(self.home),
+            "RDPEER_NO_DISCOVERY": "1",  # its port is one for the whole machine
             "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring",
         }
         self._started: list[subprocess.Popen[Any]] = []

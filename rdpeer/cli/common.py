@@ -20,6 +20,7 @@ environment: ``RDPEER_RELAY`` for ``--relay``.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Coroutine
 from functools import cached_property
@@ -81,6 +82,17 @@ def run(main: Callable[[], Coroutine[Any, Any, T]], *, service: bool = False) ->
         return signals.run(main)
     except signals.Stopped as stopped:
         raise click.exceptions.Exit(0 if service else SIGNALLED + stopped.signum) from None
+
+
+def seconds(text: str) -> float:
+    """The type of an option that is a time: above 0, an hour at most."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number <= 3600:
+        raise click.BadParameter(f"{text!r} is not a number of seconds from 0 to 3600.")
+    return number
 
 
 class _Common(click.Command):

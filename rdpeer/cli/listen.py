@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 @click.option("--open", "open_to_all", is_flag=True, help="Let in everybody who knows the ID.")
 @click.option("--recv-only", is_flag=True, help="Only receive; stdin is not read.")
 @click.option("--send-only", is_flag=True, help="Only send; end when all of it is delivered.")
+@click.option("--no-discovery", is_flag=True, help="Do not answer who asks for peers on the local network.")
+@click.option(
+    "--discovery-port", metavar="PORT", type=click.IntRange(1, 65535), help="Answer them at this UDP port."
+)
 @click.option(
     "--ready-file",
     metavar="PATH",
@@ -44,6 +48,8 @@ def command(
     open_to_all: bool,
     recv_only: bool,
     send_only: bool,
+    no_discovery: bool,
+    discovery_port: int | None,
     ready_file: Path | None,
 ) -> None:
     """Stay online and let peers in: to stdin and stdout, a port or a program.
@@ -52,9 +58,13 @@ def command(
     passes, and it ends with that peer. With them it stays, for any number of peers.
     """
     from rdpeer.peer.listen import Entry, Voice, listen
+    from rdpeer.protocol import discovery
 
     stays = bool(to or allow or program is not None)
     _check(to, program, allow, password_file, open_to_all, recv_only, send_only)
+    if no_discovery and discovery_port:
+        raise click.UsageError("--no-discovery and --discovery-port exclude each other")
+    answer_at = None if no_discovery else discovery_port or discovery.PORT
     settings = invocation.settings()
     entry = Entry(None if open_to_all else given_password(password_file), open_to_all)
     tellers = Voice(lambda member, code: _invite(settings, member, code), voice.note, invocation.verbose)
@@ -62,7 +72,16 @@ def command(
     async def serve() -> None:
         service = _service(to, program, allow, recv_only, send_only)
         profile = invocation.profile
-        await listen(profile, settings, service, entry, tellers, one_peer=not stays, ready=ready_file)
+        await listen(
+            profile,
+            settings,
+            service,
+            entry,
+            tellers,
+            one_peer=not stays,
+            ready=ready_file,
+            discovery_port=answer_at,
+        )
 
     run(serve, service=stays)
 

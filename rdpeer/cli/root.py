@@ -27,6 +27,7 @@ COMMANDS = {
     "ssh": "Run ssh to a peer.",
     "ssh-config": "Print the lines for ~/.ssh/config that reach a peer.",
     "online": "Tell whether peers are online.",
+    "discover": "Find peers on the local network.",
     "config": "Read and change settings.",
     "server": "Run a rendezvous server and relay.",
 }

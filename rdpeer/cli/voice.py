@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Sequence
 
 import click
 
@@ -25,6 +26,18 @@ def answer_json(value: object) -> None:
     import json
 
     answer(json.dumps(value, ensure_ascii=False))
+
+
+def answer_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """One line a row: in columns under ``header`` on a terminal, else its cells with tabs between."""
+    if not sys.stdout.isatty():
+        for row in rows:
+            answer("\t".join(row))
+        return
+    widths = [max(map(_width, column)) for column in zip(header, *rows, strict=True)]
+    for row in (header, *rows):
+        padded = (cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True))
+        answer("  ".join(padded).rstrip())
 
 
 def note(text: str) -> None:
@@ -54,6 +67,13 @@ def settle() -> None:
     would complain on its own.
     """
     _written("")
+
+
+def _width(text: str) -> int:
+    """Columns on a terminal."""
+    import unicodedata
+
+    return sum(2 if unicodedata.east_asian_width(c) in "FW" else not unicodedata.combining(c) for c in text)
 
 
 def _written(text: str) -> None:

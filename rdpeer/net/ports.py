@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 
 from rdpeer.errors import UsageError
 from rdpeer.net.connections import Listener
+from rdpeer.net.interfaces import address_towards
 from rdpeer.values import join_host_port
 
 _BACKLOG = 1024
@@ -71,11 +72,10 @@ def bind_ports(addresses: Sequence[str], base: int) -> ServerPorts:
 def local_address(addresses: Sequence[str]) -> str:
     """The bound address that another machine would use: the one of the default route where all are bound.
 
-    The loopback address where there is nothing better. Sends nothing: connecting a datagram socket only
-    chooses a route.
+    The loopback address where there is nothing better. Sends nothing.
     """
     for wildcard, probe in (("0.0.0.0", "192.0.2.1"), ("::", "2001:db8::1")):  # noqa: S104 - compared, not bound
-        if wildcard in addresses and (found := _route_to(probe)):
+        if wildcard in addresses and (found := address_towards(probe)):
             return found
     return next((address for address in addresses if address not in ("0.0.0.0", "::")), "127.0.0.1")  # noqa: S104
 
@@ -151,14 +151,3 @@ def _bind(address: str, port: int, kind: socket.SocketKind) -> socket.socket:
             raise _PortTaken(f"{name} port {port} at {address} is taken") from None
         raise
     return sock
-
-
-def _route_to(address: str) -> str | None:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    try:
-        with socket.socket(family, socket.SOCK_DGRAM) as sock:
-            sock.connect((address, 9))
-            found: str = sock.getsockname()[0]
-    except OSError:
-        return None
-    return found

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from rdpeer.errors import UsageError
+from rdpeer.peer.discovery import discoverable
 from rdpeer.peer.listener import Listener
 from rdpeer.peer.register import Member, News, stay_online
 from rdpeer.peer.services import Service
@@ -56,11 +57,13 @@ async def listen(
     *,
     one_peer: bool,
     ready: Path | None = None,
+    discovery_port: int | None = None,
 ) -> None:
     """Serves ``service`` until cancelled; with ``one_peer``, to the first peer that passes, and ends with it.
 
     With ``one_peer`` and no other way in it makes a one-time code. ``ready`` has the
-    ID in it from the first time online to the end. Raises UsageError where nobody
+    ID in it from the first time online to the end. Who asks at ``discovery_port`` on
+    the local network is answered. Raises UsageError where nobody
     could pass, or another process keeps this identity online; DeadlineExceeded where
     ``settings.timeout`` is over before a peer has passed (before it is online, where
     it stays); what ends a registration; with ``one_peer`` what ended its stream.
@@ -91,7 +94,8 @@ async def listen(
                         settled()
 
             patience = PATIENCE if one_peer else None
-            await listener.run(stay_online(member, listener.answer, tell, patience=patience))
+            async with discoverable(member.identity.peer_id, discovery_port, voice.detail):
+                await listener.run(stay_online(member, listener.answer, tell, patience=patience))
 
 
 def _gate(profile: Profile, entry: Entry, one_peer: bool, report: Tell) -> Gate:

@@ -21,6 +21,7 @@ from enum import IntEnum
 from typing import Generic, TypeVar
 
 from rdpeer.crypto.keys import Random
+from rdpeer.protocol.bucket import Bucket
 from rdpeer.values import PublicKey
 
 CODE_LIFE = 3600.0
@@ -75,8 +76,8 @@ class Gate:
         self._code: bytes | None = None
         self._code_expires = 0.0
         self._guesses = {
-            Method.CODE: _Bucket(capacity=5, per_second=1.0),
-            Method.PASSWORD: _Bucket(capacity=10, per_second=10 / 60),
+            Method.CODE: Bucket(capacity=5, per_second=1.0),
+            Method.PASSWORD: Bucket(capacity=10, per_second=10 / 60),
         }
 
     def offer_code(self, code: bytes, now: float) -> float:
@@ -148,27 +149,6 @@ class Admission(Generic[S]):
 
     def __len__(self) -> int:
         return len(self._waiting)
-
-
-class _Bucket:
-    """Tokens: full at first, refilled steadily, one taken for each wrong guess."""
-
-    def __init__(self, capacity: int, per_second: float) -> None:
-        self._capacity = capacity
-        self._per_second = per_second
-        self._level = float(capacity)
-        self._since: float | None = None
-
-    def holds_one(self, now: float) -> bool:
-        if self._since is not None:
-            gained = max(0.0, now - self._since) * self._per_second
-            self._level = min(self._capacity, self._level + gained)
-        self._since = now
-        return self._level >= 1
-
-    def take(self, now: float) -> None:
-        if self.holds_one(now):
-            self._level -= 1
 
 
 def make_code(random: Random = secrets.token_bytes) -> str:

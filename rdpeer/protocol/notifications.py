@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rdpeer.errors import RemoteProtocolError
+from rdpeer.protocol.bucket import Bucket
 from rdpeer.values import Endpoint
 from rdpeer.wire import rendezvous_pb2 as pb
 from rdpeer.wire.endpoints import unmangle
@@ -85,19 +86,13 @@ class NotificationFilter:
 
     def __init__(self) -> None:
         self._seen: dict[tuple[type[Notification], Endpoint | None], float] = {}
-        self._tokens = float(_BURST)
-        self._filled_at = 0.0
+        self._rate = Bucket(_BURST, _RATE)
 
     def passes(self, notification: Notification, now: float) -> bool:
         """True once for each kind and initiator within DUPLICATE_WITHIN, while the rate is kept."""
         self._seen = {key: at for key, at in self._seen.items() if now - at < DUPLICATE_WITHIN}
         key = type(notification), notification.endpoint
-        if key in self._seen:
+        if key in self._seen or not self._rate.take(now):
             return False
-        self._tokens = min(_BURST, self._tokens + (now - self._filled_at) * _RATE)
-        self._filled_at = now
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
         self._seen[key] = now
         return True
