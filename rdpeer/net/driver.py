@@ -186,8 +186,9 @@ class _Driver:
                 self._bound().send(payload)
             case Rebind(server):
                 self._rebind(server)
-            case OpenStream(name, address, reuse):
-                self._wait("stream", name, self._open(name, address, reuse))
+            case OpenStream(name, address, reuse, beside):
+                local = self._streams[beside].local if beside else None
+                self._wait("stream", name, self._open(name, address, reuse, local))
             case Listen(name, beside):
                 self._wait("listener", name, self._listen(name, self._streams[beside].local))
             case SendFrame(name, payload):
@@ -227,10 +228,10 @@ class _Driver:
         self._tried = self._datagrams.remote
         return SocketBound(self._tried)
 
-    async def _open(self, name: str, address: ServerAddress, reuse: bool) -> Event:
+    async def _open(self, name: str, address: ServerAddress, reuse: bool, local: Endpoint | None) -> Event:
         try:
             stream = await connect(
-                address, limit=FRAME_LIMIT, timeout=_CONNECT_TIMEOUT, local_port_reuse=reuse
+                address, limit=FRAME_LIMIT, timeout=_CONNECT_TIMEOUT, local_port_reuse=reuse, local=local
             )
         except OSError as error:
             return StreamFailed(name, str(error))

@@ -138,11 +138,13 @@ class Rebind:
 
 @dataclass(slots=True)
 class OpenStream:
-    """Connect by TCP. ``reuse``: bind so that a listener can share the local port."""
+    """Connect by TCP. ``reuse``: bind so that others can share the local port; ``beside``: share that of
+    the open stream of this name, which was opened with ``reuse``."""
 
     stream: str
     address: ServerAddress
     reuse: bool = False
+    beside: str | None = None
 
 
 @dataclass(slots=True)

@@ -7,15 +7,17 @@ from collections.abc import Iterable
 from rdpeer.server.registry import Registry
 from rdpeer.values import Endpoint
 from rdpeer.wire import rendezvous_pb2 as wire
+from rdpeer.wire.endpoints import mangle
 
 
 def answer_query(
     message: wire.RendezvousMessage, remote: Endpoint, registry: Registry, now: float
 ) -> bytes | None:
-    """The answer to TestNatRequest (the port that the question came from) or OnlineRequest; else None."""
+    """The answer to TestNatRequest (where the question came from) or OnlineRequest; else None."""
     match message.WhichOneof("union"):
         case "test_nat_request":
-            answer = wire.RendezvousMessage(test_nat_response=wire.TestNatResponse(port=remote.port))
+            source = wire.TestNatResponse(port=remote.port, socket_addr=mangle(remote, 0))
+            answer = wire.RendezvousMessage(test_nat_response=source)
         case "online_request":
             states = _states(message.online_request.peers, registry, now)
             answer = wire.RendezvousMessage(online_response=wire.OnlineResponse(states=states))

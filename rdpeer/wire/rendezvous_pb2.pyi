@@ -567,6 +567,7 @@ class RelayResponse(_message.Message):
     FEEDBACK_FIELD_NUMBER: _builtins.int
     SOCKET_ADDR_V6_FIELD_NUMBER: _builtins.int
     UPNP_PORT_FIELD_NUMBER: _builtins.int
+    DIALS_FIELD_NUMBER: _builtins.int
     socket_addr: _builtins.bytes
     uuid: _builtins.str
     relay_server: _builtins.str
@@ -577,6 +578,8 @@ class RelayResponse(_message.Message):
     feedback: _builtins.int
     socket_addr_v6: _builtins.bytes
     upnp_port: _builtins.int
+    dials: _builtins.bool
+    """the responder connects to the initiator's endpoint as well"""
     def __init__(
         self,
         *,
@@ -590,10 +593,11 @@ class RelayResponse(_message.Message):
         feedback: _builtins.int = ...,
         socket_addr_v6: _builtins.bytes = ...,
         upnp_port: _builtins.int = ...,
+        dials: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "pk", b"pk", "union", b"union"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["feedback", b"feedback", "id", b"id", "pk", b"pk", "refuse_reason", b"refuse_reason", "relay_server", b"relay_server", "socket_addr", b"socket_addr", "socket_addr_v6", b"socket_addr_v6", "union", b"union", "upnp_port", b"upnp_port", "uuid", b"uuid", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dials", b"dials", "feedback", b"feedback", "id", b"id", "pk", b"pk", "refuse_reason", b"refuse_reason", "relay_server", b"relay_server", "socket_addr", b"socket_addr", "socket_addr_v6", b"socket_addr_v6", "union", b"union", "upnp_port", b"upnp_port", "uuid", b"uuid", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_union: _TypeAlias = _typing.Literal["id", "pk"]  # noqa: Y015
     _WhichOneofArgType_union: _TypeAlias = _typing.Literal["union", b"union"]  # noqa: Y015
@@ -670,7 +674,10 @@ class TestNatResponse(_message.Message):
 
     PORT_FIELD_NUMBER: _builtins.int
     CU_FIELD_NUMBER: _builtins.int
+    SOCKET_ADDR_FIELD_NUMBER: _builtins.int
     port: _builtins.int
+    socket_addr: _builtins.bytes
+    """where the question came from, mangled: a stock server tells the port alone"""
     @_builtins.property
     def cu(self) -> Global___ConfigUpdate: ...
     def __init__(
@@ -678,10 +685,11 @@ class TestNatResponse(_message.Message):
         *,
         port: _builtins.int = ...,
         cu: Global___ConfigUpdate | None = ...,
+        socket_addr: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cu", b"cu"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cu", b"cu", "port", b"port"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cu", b"cu", "port", b"port", "socket_addr", b"socket_addr"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

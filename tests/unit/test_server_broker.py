@@ -328,10 +328,12 @@ def test_queries_are_answered_as_stock_does(member: dict[str, object], vector: s
     assert Table().say(ASKER, **member) == [Send(ASKER.connection, VECTORS[vector][0]), Close()]
 
 
-def test_nat_test_tells_the_port() -> None:
+def test_nat_test_tells_the_port_as_stock_does_and_the_address_behind_it() -> None:
     caller = Caller(1, Endpoint("10.77.0.8", 37843))
-    answer = VECTORS["tcp TestNatRequest"][0]
-    assert Table().say(caller, test_nat_request=wire.TestNatRequest()) == [Send(1, answer), Close()]
+    answer = wire.RendezvousMessage.FromString(VECTORS["tcp TestNatRequest"][0])
+    answer.test_nat_response.socket_addr = mangle(caller.remote, 0)
+    sent = answer.SerializeToString()
+    assert Table().say(caller, test_nat_request=wire.TestNatRequest()) == [Send(1, sent), Close()]
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,14 @@ from rdpeer.values import Endpoint, ServerAddress
 _NEXT_ADDRESS_AFTER = 0.25
 
 
-async def first_connected(address: ServerAddress, *, reuse: bool = False) -> socket.socket:
+async def first_connected(
+    address: ServerAddress, *, reuse: bool = False, local: Endpoint | None = None
+) -> socket.socket:
     """A connected, non-blocking socket; the caller sets the time it may take, and owns the socket.
 
-    ``reuse``: bound so that a listener made with :func:`reusable` can share the local port. Raises
-    OSError whose text names each address tried with its reason.
+    ``reuse``: bound so that what is made with :func:`reusable` can share the local port; ``local``: bound
+    there, where the port is shared already. Raises OSError whose text names each address tried with its
+    reason.
     """
     untried = _families_in_turn(await resolve(address))
     attempts: set[asyncio.Task[socket.socket]] = set()
@@ -26,7 +29,7 @@ async def first_connected(address: ServerAddress, *, reuse: bool = False) -> soc
     try:
         while untried or attempts:
             if untried:
-                attempts.add(asyncio.create_task(_connected(untried.pop(0), reuse)))
+                attempts.add(asyncio.create_task(connected(untried.pop(0), reuse=reuse, local=local)))
             done, _ = await asyncio.wait(
                 attempts,
                 timeout=_NEXT_ADDRESS_AFTER if untried else None,
@@ -61,18 +64,23 @@ def _families_in_turn(found: Sequence[Endpoint]) -> list[Endpoint]:
     return [endpoint for pair in pairs for endpoint in pair if endpoint]
 
 
-async def _connected(endpoint: Endpoint, reuse: bool) -> socket.socket:
+async def connected(
+    endpoint: Endpoint, *, reuse: bool = False, local: Endpoint | None = None
+) -> socket.socket:
+    """As :func:`first_connected`, to this endpoint alone. The SYN leaves before it waits for anything."""
     sock = socket.socket(socket.AF_INET6 if endpoint.is_v6 else socket.AF_INET, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
-        if reuse:
+        if local:
+            reusable(sock).bind((local.ip, local.port))
+        elif reuse:
             reusable(sock).bind(("::" if endpoint.is_v6 else "0.0.0.0", 0))  # noqa: S104
         await asyncio.get_running_loop().sock_connect(sock, (endpoint.ip, endpoint.port))
     except OSError as error:
         sock.close()
         # The number's text: asyncio's own repeats the address.
         reason = os.strerror(error.errno) if error.errno else str(error)
-        raise OSError(f"{endpoint}: {reason}") from None
+        raise type(error)(f"{endpoint}: {reason}") from None
     except BaseException:
         sock.close()
         raise

@@ -33,19 +33,25 @@ _MAX_UNACCEPTED = 128
 
 
 async def connect(
-    address: ServerAddress, *, limit: int, timeout: float, local_port_reuse: bool = False
+    address: ServerAddress,
+    *,
+    limit: int,
+    timeout: float,
+    local_port_reuse: bool = False,
+    local: Endpoint | None = None,
 ) -> TcpStream:
     """A stream to ``address``, tried at all addresses of the name, each 250 ms after the one before.
 
     ``limit``: longest payload taken, in bytes. ``timeout``: seconds, name resolution included.
-    ``local_port_reuse``: bound so that a TcpListener can share the local port.
+    ``local_port_reuse``: bound so that a TcpListener can share the local port. ``local``: from that
+    endpoint, whose port is shared already.
 
     Raises OSError with each address tried and why it failed (TimeoutError when the time was over); the
     caller knows what the address was to it, and makes ServerUnreachable or the like of that.
     """
     try:
         async with asyncio.timeout(timeout):
-            sock = await first_connected(address, reuse=local_port_reuse)
+            sock = await first_connected(address, reuse=local_port_reuse, local=local)
     except TimeoutError:
         raise TimeoutError(f"{address}: no answer within {timeout:g} s") from None
     return await TcpStream.over(sock, limit=limit)
