@@ -8,6 +8,8 @@ WebSocket messages, or by legs that a relay has joined.
 
 from __future__ import annotations
 
+import sys
+
 from rdpeer.errors import LocalProtocolError, RemoteProtocolError
 
 MAX_PAYLOAD = 0x3FFFFFFF
@@ -68,13 +70,13 @@ class FrameReader:
         """Where the next bytes go; never empty, released before the next call of a method."""
         return memoryview(self._buffer)[self._end :]
 
-    def advance(self, count: int) -> list[bytes]:
-        """``count`` bytes were written to ``writable()``: the payloads that are whole now."""
+    def advance(self, count: int, most: int = sys.maxsize) -> list[bytes]:
+        """``count`` bytes were written to ``writable()``: at most ``most`` payloads that are whole now."""
         self._end += count
-        payloads = []
+        payloads: list[bytes] = []
         try:
             with memoryview(self._buffer) as view:
-                while (frame := self._next_frame()) is not None:
+                while len(payloads) < most and (frame := self._next_frame()) is not None:
                     begin, end = frame
                     payloads.append(bytes(view[begin:end]))
                     self._start = end

@@ -113,3 +113,12 @@ def test_what_no_header_can_say() -> None:
     assert encode_header(MAX_PAYLOAD) == b"\xff\xff\xff\xff"
     with pytest.raises(LocalProtocolError):
         encode_header(MAX_PAYLOAD + 1)
+
+
+def test_one_frame_at_a_time_leaves_the_next_uncut() -> None:
+    reader = FrameReader(LIMIT)
+    stream = encode_frame(b"one") + b"\x28raw"
+    with reader.writable() as room:
+        room[: len(stream)] = stream
+    assert reader.advance(len(stream), 1) == [b"one"]
+    assert reader.take_rest() == b"\x28raw"

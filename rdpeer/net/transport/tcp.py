@@ -6,6 +6,10 @@ frame reader's buffer, up to 256 KiB a wake-up, so bulk data is copied once on i
 What waits to be sent stays in a queue of our own. The transport's high-water mark is zero, so it
 says "pause" as soon as the kernel took less than it was given: it holds at most the rest of one
 frame, where its own buffer would copy every waiting byte once more.
+
+A connection to a stock desktop turns raw after a frame that only its reader understands, and the first
+raw bytes lie right behind it. So such a stream is read step by step: one frame is cut, and nothing more
+is read or looked at before the next one is asked for.
 """
 
 from __future__ import annotations
@@ -13,11 +17,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import sys
 from collections import deque
 from collections.abc import Callable
 from typing import Self
 
-from rdpeer.errors import ConnectionLost, RdpeerError, RemoteProtocolError
+from rdpeer.errors import ConnectionLost, LocalProtocolError, RdpeerError, RemoteProtocolError
+from rdpeer.net.raw import RawStream
 from rdpeer.net.transport.dial import first_connected, reusable
 from rdpeer.values import Endpoint, ServerAddress
 from rdpeer.wire.frames import FrameReader, encode_frame
@@ -70,6 +76,7 @@ class TcpStream(asyncio.BufferedProtocol):
         self._received: deque[bytes] = deque()
         self._unread = 0
         self._reading = True
+        self._stepwise = False
         self._ended = False
         self._error: RdpeerError | None = None
         self._arrival: asyncio.Future[None] | None = None
@@ -106,14 +113,35 @@ class TcpStream(asyncio.BufferedProtocol):
                 raise ConnectionLost(f"the connection to {self.remote} ended inside a frame")
             if self._ended:
                 return None
+            self._resume_reading()
             self._arrival = asyncio.get_running_loop().create_future()
             await self._arrival
         payload = self._received.popleft()
         self._unread -= len(payload) + _FRAME_COST
-        if not self._reading and self._unread <= _UNREAD_HIGH // 2:
-            self._reading = True
-            self._transport.resume_reading()
+        if self._unread <= _UNREAD_HIGH // 2 and not self._stepwise:
+            self._resume_reading()
         return payload
+
+    def step(self) -> None:
+        """From here on nothing behind a frame is read or looked at before ``receive`` is called again.
+
+        What has arrived by now is cut into frames as ever: to be called before the other end could have
+        turned raw.
+        """
+        self._stepwise = True
+
+    async def turn_raw(self) -> RawStream:
+        """The connection without frames, from the byte behind the last one received; for a stream that
+        was read step by step. It belongs to the caller, and this stream is not to be used any more."""
+        if not self._stepwise or self._received:
+            raise LocalProtocolError("the stream was not read step by step")
+        self._pause_reading()
+        while self._paused:
+            await self._room()
+        raw = RawStream(self._transport, self._reader.take_rest(), ended=self._ended)
+        if self._error is not None:
+            raw.fail(self._error)
+        return raw
 
     def send(self, payload: bytes) -> None:
         """As :meth:`FrameStream.send`."""
@@ -176,7 +204,7 @@ class TcpStream(asyncio.BufferedProtocol):
             self._cut(nbytes)
         except RemoteProtocolError:
             self._pause_reading()  # receive() fails on it, unless the limit has been raised by then
-        if self._unread > _UNREAD_HIGH:
+        if self._unread > _UNREAD_HIGH or (self._stepwise and self._received):
             self._pause_reading()
         self._wake_receiver()
 
@@ -213,7 +241,7 @@ class TcpStream(asyncio.BufferedProtocol):
         if self._view is not None:
             self._view.release()  # asyncio still holds it, and the reader may have to grow its buffer
             self._view = None
-        for payload in self._reader.advance(count):
+        for payload in self._reader.advance(count, 1 if self._stepwise else sys.maxsize):
             self._received.append(payload)
             self._unread += len(payload) + _FRAME_COST
 
@@ -229,6 +257,11 @@ class TcpStream(asyncio.BufferedProtocol):
         if self._reading:
             self._reading = False
             self._transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if not self._reading:
+            self._reading = True
+            self._transport.resume_reading()
 
     async def _room(self) -> None:
         """Waits until the transport takes more, or is lost."""
