@@ -29,6 +29,7 @@ COMMANDS = {
     "online": "Tell whether peers are online.",
     "discover": "Find peers on the local network.",
     "config": "Read and change settings.",
+    "decode": "Show captured messages in readable form.",
     "server": "Run a rendezvous server and relay.",
 }
 """Each command's help in one line, which is also the first of its own."""
