@@ -3,45 +3,80 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from rdpeer.cli import voice
-from rdpeer.cli.common import Command, Invocation, run
-from rdpeer.values import BASE_PORT
+from rdpeer.cli.common import Group, Invocation, run
 
 if TYPE_CHECKING:
     from rdpeer.server import Server, ServerOptions
 
 
-@click.command(cls=Command, network=False, context_settings={"auto_envvar_prefix": "RDPEER_SERVE"})
-@click.option("--data-dir", metavar="FOLDER", help="Where its key and its peers are kept.")
-@click.option(
-    "--port", metavar="BASE", type=int, default=BASE_PORT, help="The rendezvous port; 0 finds a free set."
+@click.group(
+    cls=Group,
+    network=False,
+    invoke_without_command=True,
+    context_settings={"auto_envvar_prefix": "RDPEER_SERVE"},
 )
-@click.option("--bind", metavar="ADDRESS", multiple=True, help="Listen at this address only; repeatable.")
-@click.option("--relay-address", metavar="HOST[:PORT]", help="The relay that peers are told to use.")
+@click.option("--data-dir", metavar="FOLDER", help="Where its key and its peers are kept.")
+@click.option("--config", metavar="FILE", help="Its settings; server.toml in the data folder unless given.")
+@click.option(
+    "-p",
+    "--port",
+    metavar="BASE",
+    type=int,
+    help="The rendezvous port, 21116 unless given; 0 finds a free set.",
+)
+@click.option(
+    "-b", "--bind", metavar="ADDRESS", multiple=True, help="Listen at this address only; repeatable."
+)
+@click.option(
+    "-r",
+    "--relay-servers",
+    "--relay-address",
+    metavar="HOST[:PORT],...",
+    multiple=True,
+    envvar=["RDPEER_SERVE_RELAY_SERVERS", "RDPEER_SERVE_RELAY_ADDRESS", "RELAY_SERVERS"],
+    help="The relays that peers are told to use, in turn.",
+)
+@click.option("-k", "--key", metavar="KEY", help="The key to demand; '-' is the one in the data folder.")
+@click.option("--address", metavar="HOST", help="This server's name in the line to paste.")
+@click.option("--only", metavar="rendezvous|relay", help="Serve one of the two alone.")
+@click.option(
+    "--always-use-relay",
+    is_flag=True,
+    default=None,
+    envvar=["RDPEER_SERVE_ALWAYS_USE_RELAY", "ALWAYS_USE_RELAY"],
+    help="Keep peers from direct paths.",
+)
 @click.option("--ready-file", metavar="PATH", help="Write the server's link there when it is ready.")
-@click.pass_obj
+@click.pass_context
 def command(
-    invocation: Invocation,
+    context: click.Context,
+    /,
     data_dir: str | None,
-    port: int,
-    bind: tuple[str, ...],
-    relay_address: str | None,
+    config: str | None,
     ready_file: str | None,
+    **given: Any,
 ) -> None:
     """Run a rendezvous server and relay.
 
     It prints its address, its key, the ports to open, and one line to paste at the
     peers; then it is silent, unless -v, until it is stopped. Its options may be
-    variables: RDPEER_SERVE_PORT for --port.
+    variables, RDPEER_SERVE_PORT for --port, or stand in its configuration file.
     """
-    from rdpeer.server.options import EVERYWHERE, ServerOptions
+    if context.invoked_subcommand is not None:
+        return
+    from rdpeer.server import configuration
+    from rdpeer.store.files import make_folder
 
+    invocation = context.ensure_object(Invocation)
     folder = Path(data_dir) if data_dir else invocation.profile.data / "server"
-    options = ServerOptions(folder, port, bind or EVERYWHERE, relay_address)
+    make_folder(folder)
+    named = {name.replace("_", "-"): value for name, value in given.items() if value not in (None, ())}
+    options = configuration.load(folder, named, Path(config) if config else None)
     _log(invocation.verbosity)
     run(lambda: _serve(options, Path(ready_file) if ready_file else None), service=True)
 
@@ -52,15 +87,26 @@ async def _serve(options: ServerOptions, ready: Path | None) -> None:
 
     with ready_file(ready) as is_ready:
         async with Server(options) as server:
-            _invite(server)
+            if options.is_rendezvous:
+                _invite(server, options)
+            else:
+                voice.note(f"relay at {server.relay_address}, key {server.key}")
+                voice.note(f"port to open: {server.base + 1}/tcp")
             is_ready(str(server.link))
             await server.serve()
 
 
-def _invite(server: Server) -> None:
-    base = server.base
+def _invite(server: Server, options: ServerOptions) -> None:
+    from rdpeer.server.options import EVERYWHERE, private_host
+
+    base, host = server.base, server.link.server.host
+    if server.imported is not None:
+        voice.note(f"took over {server.imported} peers of hbbs")
     voice.note(f"server at {server.link.server}, key {server.key}")
-    voice.note(f"ports to open: {base - 1}/tcp, {base}/tcp, {base}/udp, {base + 1}/tcp")
+    relay = f", {base + 1}/tcp" if options.is_relay else ""
+    voice.note(f"ports to open: {base - 1}/tcp, {base}/tcp, {base}/udp{relay}")
+    if options.address is None and options.bind == EVERYWHERE and private_host(host):
+        voice.hint(f"{host} means nothing outside this network; --address names the host that peers reach")
     voice.paste(f"rdpeer config import '{server.link}'")
 
 

@@ -17,11 +17,14 @@ import secrets
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from rdpeer.errors import UsageError
 from rdpeer.net.connections import Listener
 from rdpeer.net.interfaces import address_towards
 from rdpeer.values import join_host_port
+
+Service = Literal["rendezvous", "relay"]
 
 _BACKLOG = 1024
 _ATTEMPTS = 100
@@ -48,22 +51,24 @@ class _PortTaken(Exception):
     """Which one stands in the text."""
 
 
-def bind_ports(addresses: Sequence[str], base: int) -> ServerPorts:
+def bind_ports(addresses: Sequence[str], base: int, only: Service | None = None) -> ServerPorts:
     """Binds the set at every one of ``addresses`` (IP literals); ``base`` 0 finds one that is free at all.
+
+    ``only`` leaves out the ports of the other service.
 
     An address that this machine does not have is left out, unless it is the only one.
     UsageError, naming address and port, where nothing can be bound or a port is taken.
     """
     if base:
         try:
-            return _bind_all(addresses, base)
+            return _bind_all(addresses, base, only)
         except _PortTaken as taken:
             raise UsageError(
                 str(taken), hint="is another server running? --port chooses another set"
             ) from None
     for _ in range(_ATTEMPTS):
         try:
-            return _bind_all(addresses, _GUESSES.start + secrets.randbelow(len(_GUESSES)))
+            return _bind_all(addresses, _GUESSES.start + secrets.randbelow(len(_GUESSES)), only)
         except _PortTaken:
             continue
     raise UsageError("cannot find free ports")
@@ -93,13 +98,13 @@ def allow_descriptors(wanted: int) -> int:
     return wanted if soft == resource.RLIM_INFINITY else min(wanted, soft)
 
 
-def _bind_all(addresses: Sequence[str], base: int) -> ServerPorts:
+def _bind_all(addresses: Sequence[str], base: int, only: Service | None) -> ServerPorts:
     ports = ServerPorts(base)
     missing: list[str] = []
     try:
         for address in addresses:
             try:
-                _bind_at(ports, address)
+                _bind_at(ports, address, only)
             except OSError as error:
                 missing.append(f"{join_host_port(address, base)} ({error.strerror})")
         if not ports.addresses:
@@ -110,14 +115,15 @@ def _bind_all(addresses: Sequence[str], base: int) -> ServerPorts:
     return ports
 
 
-def _bind_at(ports: ServerPorts, address: str) -> None:
-    """All four, or none. Adds them to ``ports``."""
-    wanted = (
+def _bind_at(ports: ServerPorts, address: str, only: Service | None) -> None:
+    """All that are wanted, or none. Adds them to ``ports``."""
+    rendezvous: list[tuple[list[socket.socket], int, socket.SocketKind]] = [
         (ports.query, ports.base - 1, socket.SOCK_STREAM),
         (ports.rendezvous, ports.base, socket.SOCK_STREAM),
-        (ports.relay, ports.base + 1, socket.SOCK_STREAM),
         (ports.datagrams, ports.base, socket.SOCK_DGRAM),
-    )
+    ]
+    relay = [(ports.relay, ports.base + 1, socket.SOCK_STREAM)]
+    wanted = {"rendezvous": rendezvous, "relay": relay, None: rendezvous + relay}[only]
     made: list[socket.socket] = []
     try:
         for _, port, kind in wanted:

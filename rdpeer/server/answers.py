@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rdpeer.crypto.identities import sign_id_pk
-from rdpeer.crypto.keys import IdentityKey
 from rdpeer.errors import RemoteProtocolError
 from rdpeer.server.commands import Caller, Send
 from rdpeer.server.forwards import Forwards
@@ -31,13 +30,11 @@ class Answers:
     def __init__(
         self,
         registry: Registry,
-        key: IdentityKey,
         questions: Questions,
         forwards: Forwards,
         draw: Callable[[], int],
     ) -> None:
         self._registry = registry
-        self._key = key
         self._questions = questions
         self._forwards = forwards
         self._draw = draw
@@ -47,7 +44,7 @@ class Answers:
         question = self._match(caller, sent.socket_addr, sent.id, now)
         response = wire.PunchHoleResponse(
             socket_addr=mangle(caller.remote, self._draw()),
-            pk=self._signed(question.peer_id, sent.version),
+            pk=self._signed(question, sent.version),
             relay_server=sent.relay_server,
             nat_type=known_nat_type(sent.nat_type),
             socket_addr_v6=v6_only(sent.socket_addr_v6),
@@ -62,7 +59,7 @@ class Answers:
         question = self._match(caller, answer.socket_addr, answer.id, now, from_home=True)
         response = wire.PunchHoleResponse(
             socket_addr=mangle(local, self._draw()),
-            pk=self._signed(question.peer_id, answer.version),
+            pk=self._signed(question, answer.version),
             relay_server=answer.relay_server,
             is_local=True,
             socket_addr_v6=v6_only(answer.socket_addr_v6),
@@ -86,7 +83,7 @@ class Answers:
             upnp_port=answer.upnp_port,
         )
         if named:
-            response.pk = self._signed(question.peer_id, answer.version)
+            response.pk = self._signed(question, answer.version)
         return self._send(question, wire.RendezvousMessage(relay_response=response))
 
     def _match(
@@ -109,11 +106,13 @@ class Answers:
     def _send(self, question: Question, message: wire.RendezvousMessage) -> Send:
         return Send(question.connection, message.SerializeToString())
 
-    def _signed(self, peer_id: str, version: str) -> bytes:
-        """The peer's key as the server signs it; none for a peer without a version, as stock has it."""
+    def _signed(self, question: Question, version: str) -> bytes:
+        """The peer's key, signed with the key that the initiator named; none for a peer without a version,
+        as stock has it."""
         if not version:
             return b""
-        return sign_id_pk(self._key, peer_id, self._registry.peers[peer_id].registration.pk)
+        pk = self._registry.peers[question.peer_id].registration.pk
+        return sign_id_pk(question.key, question.peer_id, pk)
 
 
 def known_nat_type(nat_type: wire.NatType.ValueType) -> wire.NatType.ValueType:

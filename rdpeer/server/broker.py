@@ -8,20 +8,22 @@ Nothing is sent on as it came: every message is built anew from known fields.
 
 from __future__ import annotations
 
-import hmac
 import logging
 from collections.abc import Callable
+from typing import NamedTuple
 
 from rdpeer.crypto.keys import IdentityKey
 from rdpeer.errors import RemoteProtocolError
 from rdpeer.server.answers import Answers, known_nat_type, v6_only
 from rdpeer.server.commands import Caller, Close, Command, Notify, Send
 from rdpeer.server.forwards import Forwards
+from rdpeer.server.keys import Keys
 from rdpeer.server.limits import Limits
 from rdpeer.server.queries import answer_query
 from rdpeer.server.questions import Question, Questions
 from rdpeer.server.rates import Recent, network
 from rdpeer.server.registry import Peer, Registry
+from rdpeer.server.relays import Relays
 from rdpeer.values import Endpoint, printable
 from rdpeer.wire import rendezvous_pb2 as wire
 from rdpeer.wire.messages import parse
@@ -37,20 +39,34 @@ _MAX_SWITCH_CODE = 64
 Response = wire.PunchHoleResponse
 
 
+class _Admitted(NamedTuple):
+    """Who presented ``key`` at ``at``."""
+
+    at: float
+    key: IdentityKey
+
+
 class Broker:
-    """``relay_server`` is what peers are told, empty for the rendezvous server's own host; ``draw`` gives
-    a random number from 0 to 2**32 - 1."""
+    """``always_relay`` keeps peers from direct paths; ``draw`` gives a random number from 0 to 2**32 - 1."""
 
     def __init__(
-        self, registry: Registry, key: IdentityKey, relay_server: str, limits: Limits, draw: Callable[[], int]
+        self,
+        registry: Registry,
+        keys: Keys,
+        relays: Relays,
+        limits: Limits,
+        draw: Callable[[], int],
+        *,
+        always_relay: bool = False,
     ) -> None:
+        self.always_relay = always_relay
         self._registry = registry
-        self._key = key.public.text.encode()
-        self._relay_server = relay_server
+        self._keys = keys
+        self._relays = relays
         self._questions = Questions(limits, draw)
         self._forwards = Forwards(limits.sources)
-        self._answers = Answers(registry, key, self._questions, self._forwards, draw)
-        self._admitted: Recent[tuple[str, str], float] = Recent(limits.sources)
+        self._answers = Answers(registry, self._questions, self._forwards, draw)
+        self._admitted: Recent[tuple[str, str], _Admitted] = Recent(limits.sources)
 
     def receive(self, caller: Caller, payload: bytes, now: float) -> list[Command]:
         """What to do about one frame."""
@@ -85,46 +101,49 @@ class Broker:
         return [Close()] if query is None else [Send(caller.connection, query), Close()]
 
     def _punch(self, caller: Caller, request: wire.PunchHoleRequest, now: float) -> list[Command]:
-        if not self._is_key(request.licence_key):
+        key = self._keys.named(request.licence_key)
+        if key is None:
             return _failure(caller, request.id, Response.LICENSE_MISMATCH)
         if request.id not in self._registry.peers:
             return _failure(caller, request.id, Response.ID_NOT_EXIST)
         peer = self._registry.online(request.id, now)
         if peer is None:
             return _failure(caller, request.id, Response.OFFLINE)
-        self._admitted.store((network(caller.remote.ip), request.id), now)
-        question = self._ask(caller, request.id, now)
-        if _same_ip(caller.remote, peer) and not request.force_relay:
+        self._admitted.store((network(caller.remote.ip), request.id), _Admitted(now, key))
+        question = self._ask(caller, request.id, key, now)
+        relayed = request.force_relay or self.always_relay
+        if _same_ip(caller.remote, peer) and not relayed:
             return self._notify(peer, question, self._fetch_local_address(question, request), now)
-        return self._notify(peer, question, self._punch_hole(question, request), now)
+        return self._notify(peer, question, self._punch_hole(question, request, relayed=relayed), now)
 
     def _fetch_local_address(
         self, question: Question, request: wire.PunchHoleRequest
     ) -> wire.RendezvousMessage:
         fetch = wire.FetchLocalAddr(
             socket_addr=question.mark,
-            relay_server=self._relay_server,
+            relay_server=question.relay_server,
             socket_addr_v6=v6_only(request.socket_addr_v6),
         )
         return wire.RendezvousMessage(fetch_local_addr=fetch)
 
-    def _punch_hole(self, question: Question, request: wire.PunchHoleRequest) -> wire.RendezvousMessage:
+    def _punch_hole(
+        self, question: Question, request: wire.PunchHoleRequest, *, relayed: bool
+    ) -> wire.RendezvousMessage:
         punch = wire.PunchHole(
             socket_addr=question.mark,
-            relay_server=self._relay_server,
+            relay_server=question.relay_server,
             # One that knows nothing of force_relay relays when it is told SYMMETRIC.
-            nat_type=wire.SYMMETRIC if request.force_relay else known_nat_type(request.nat_type),
+            nat_type=wire.SYMMETRIC if relayed else known_nat_type(request.nat_type),
             udp_port=request.udp_port if 0 < request.udp_port < 65536 else 0,
-            force_relay=request.force_relay,
+            force_relay=relayed,
             socket_addr_v6=v6_only(request.socket_addr_v6),
         )
         return wire.RendezvousMessage(punch_hole=punch)
 
     def _relay(self, caller: Caller, request: wire.RequestRelay, now: float) -> list[Command]:
         """Stock's initiator presents no key here: it counts that it did in its PunchHoleRequest."""
-        admitted = self._admitted.get((network(caller.remote.ip), request.id))
-        recently = admitted is not None and now - admitted < _ADMITTED_FOR
-        if not (self._is_key(request.licence_key) if request.licence_key else recently):
+        key = self._key_of(caller, request, now)
+        if key is None:
             raise RemoteProtocolError(f"a relay to {printable(request.id)} was requested without the key")
         if not 0 < len(request.uuid.encode()) <= MAX_TOKEN:
             raise RemoteProtocolError("a relay was requested without a fit token")
@@ -132,7 +151,7 @@ class Broker:
         if peer is None:
             log.info("%s requested a relay to %s: not online", caller.remote, printable(request.id))
             return []  # as stock: no message says it
-        question = self._ask(caller, request.id, now)
+        question = self._ask(caller, request.id, key, now)
         relay = wire.RequestRelay(
             id=request.id,
             uuid=request.uuid,
@@ -144,8 +163,16 @@ class Broker:
         )
         return self._notify(peer, question, wire.RendezvousMessage(request_relay=relay), now)
 
-    def _ask(self, caller: Caller, peer_id: str, now: float) -> Question:
-        question = self._questions.ask(caller.connection, caller.remote, peer_id, now)
+    def _key_of(self, caller: Caller, request: wire.RequestRelay, now: float) -> IdentityKey | None:
+        if request.licence_key:
+            return self._keys.named(request.licence_key)
+        admitted = self._admitted.get((network(caller.remote.ip), request.id))
+        return admitted.key if admitted is not None and now - admitted.at < _ADMITTED_FOR else None
+
+    def _ask(self, caller: Caller, peer_id: str, key: IdentityKey, now: float) -> Question:
+        question = self._questions.ask(
+            caller.connection, caller.remote, peer_id, key, self._relays.choose, now
+        )
         if question is None:
             raise RemoteProtocolError("too many requests on one connection")
         return question
@@ -162,9 +189,6 @@ class Broker:
             return []
         log.info("%s asked for %s: sent it %s", question.initiator, name, what)
         return [Notify(peer.source, peer.via, payload)]
-
-    def _is_key(self, text: str) -> bool:
-        return hmac.compare_digest(text.encode(), self._key)
 
 
 def _failure(caller: Caller, peer_id: str, failure: Response.Failure.ValueType) -> list[Command]:

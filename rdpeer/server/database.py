@@ -12,7 +12,8 @@ would not hear of each other's registrations.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from rdpeer.errors import UsageError
@@ -21,15 +22,21 @@ from rdpeer.server.registry import Registration
 FILE_NAME = "peers.sqlite3"
 
 _APPLICATION_ID = 0x72647031  # "rdp1": tells our file from any other database
-_SCHEMA_VERSION = 1
-_SCHEMA = """
-CREATE TABLE peer (
-    id TEXT PRIMARY KEY,
-    uuid BLOB NOT NULL,
-    pk BLOB NOT NULL,
-    ip TEXT NOT NULL  -- that it registered from
-) WITHOUT ROWID, STRICT
-"""
+_STEPS: tuple[tuple[str, ...], ...] = (
+    (
+        """CREATE TABLE peer (
+            id TEXT PRIMARY KEY,
+            uuid BLOB NOT NULL,
+            pk BLOB NOT NULL,
+            ip TEXT NOT NULL  -- that it registered from
+        ) WITHOUT ROWID, STRICT""",
+    ),
+    (
+        "CREATE TABLE block (entry TEXT PRIMARY KEY) WITHOUT ROWID, STRICT",
+        "CREATE TABLE imported (source TEXT PRIMARY KEY) WITHOUT ROWID, STRICT",
+    ),
+)
+"""What each version of the schema adds to the one before; user_version counts the steps taken."""
 
 
 class Database:
@@ -58,15 +65,42 @@ class Database:
 
     def save(self, registrations: Iterable[Registration]) -> None:
         """All of them, or none: then sqlite3.Error is raised. Waits for the disk."""
-        execute = self._connection.execute
-        execute("BEGIN IMMEDIATE")
-        try:
+        with self._transaction():
             self._connection.executemany("REPLACE INTO peer VALUES (?, ?, ?, ?)", registrations)
-            execute("COMMIT")
-        except sqlite3.Error:
-            if self._connection.in_transaction:
-                execute("ROLLBACK")
-            raise
+
+    def blocks(self) -> list[str]:
+        """What the operator has blocked."""
+        return [entry for (entry,) in self._connection.execute("SELECT entry FROM block")]
+
+    def block(self, entry: str) -> None:
+        """Durable when it returns, as ``unblock`` is."""
+        self._connection.execute("REPLACE INTO block VALUES (?)", (entry,))
+
+    def unblock(self, entry: str) -> None:
+        self._connection.execute("DELETE FROM block WHERE entry = ?", (entry,))
+
+    def remove(self, peer_id: str) -> None:
+        """Forgets a peer."""
+        self._connection.execute("DELETE FROM peer WHERE id = ?", (peer_id,))
+
+    def has_imported(self, source: str) -> bool:
+        found = self._connection.execute("SELECT 1 FROM imported WHERE source = ?", (source,)).fetchone()
+        return found is not None
+
+    def import_peers(self, source: str, registrations: Iterable[Registration]) -> int:
+        """Adds those whose ID is not known, and remembers that ``source`` was read, in one go; how many."""
+        with self._transaction() as execute:
+            before = self._connection.total_changes
+            self._connection.executemany("INSERT OR IGNORE INTO peer VALUES (?, ?, ?, ?)", registrations)
+            added = self._connection.total_changes - before
+            execute("INSERT INTO imported VALUES (?)", (source,))
+        return added
+
+    def backup(self, path: Path) -> None:
+        """Writes all of it, as it is now, to the new file ``path``; sqlite3.Error or OSError if it cannot."""
+        path.touch(mode=0o600, exist_ok=False)
+        with closing(sqlite3.connect(path)) as copy:
+            self._connection.backup(copy)
 
     def close(self) -> None:
         self._connection.close()
@@ -77,20 +111,36 @@ class Database:
         execute("BEGIN EXCLUSIVE")
         version = execute("PRAGMA user_version").fetchone()[0]
         if version == 0 and not execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
-            execute(_SCHEMA)
-            execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
             execute(f"PRAGMA application_id = {_APPLICATION_ID}")
         elif execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
             raise UsageError(f"{path} is another program's database")
-        elif version != _SCHEMA_VERSION:
-            raise UsageError(f"{path} was written by another version of rdpeer (schema {version})")
+        elif version > len(_STEPS):
+            raise UsageError(f"{path} was written by a newer version of rdpeer (schema {version})")
+        elif (damage := execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+            raise sqlite3.DatabaseError(damage)
+        for step in _STEPS[version:]:
+            for statement in step:
+                execute(statement)
+        execute(f"PRAGMA user_version = {len(_STEPS)}")
         execute("COMMIT")
         execute("PRAGMA journal_mode = WAL")
         execute("PRAGMA synchronous = FULL")
 
+    @contextmanager
+    def _transaction(self) -> Iterator[Callable[..., sqlite3.Cursor]]:
+        execute = self._connection.execute
+        execute("BEGIN IMMEDIATE")
+        try:
+            yield execute
+            execute("COMMIT")
+        except sqlite3.Error:
+            if self._connection.in_transaction:
+                execute("ROLLBACK")
+            raise
+
 
 def _unusable(path: Path, error: sqlite3.Error) -> UsageError:
-    if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
         return UsageError(f"{path} is in use by another server")
     return UsageError(
         f"cannot use {path}: {error}", hint="it was not changed; restore it from a backup, or move it away"

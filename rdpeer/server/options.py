@@ -7,22 +7,42 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rdpeer.errors import UsageError
+from rdpeer.net.ports import Service
 from rdpeer.net.pump import PumpName
 from rdpeer.server.limits import Limits
-from rdpeer.values import BASE_PORT, ServerAddress
+from rdpeer.values import BASE_PORT, PublicKey, ServerAddress, ServerKey, printable
 
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - a server is there to be reached
+OWN_KEY = ("-", "_")
+"""How hbbs spells the key pair in the data folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
-    """``port`` is the base of the port set, 0 for a free one; ``bind`` are IP literals; ``relay_address``
-    (``HOST[:PORT]``) is what peers are told, None for this host. UsageError for what cannot be meant."""
+    """UsageError for what cannot be meant."""
 
     data_dir: Path
     port: int = BASE_PORT
+    """The base of the port set, 0 for a free one."""
+
     bind: tuple[str, ...] = EVERYWHERE
-    relay_address: str | None = None
+    """IP literals."""
+
+    relay_servers: tuple[str, ...] = ()
+    """``HOST[:PORT]`` each: what peers are told, in turn. None for the host that they reached us at."""
+
+    address: str | None = None
+    """The host under which peers reach us, for the link; None for the address of the default route."""
+
+    key: str | None = field(default=None, repr=False)
+    """The public key that is demanded. A rendezvous server's is that of its own pair, and nothing else."""
+
+    only: Service | None = None
+    """One of the two services alone."""
+
+    always_use_relay: bool = False
+    """Peers are told to relay, those of one network too."""
+
     limits: Limits = field(default_factory=Limits)
     pump: PumpName = "auto"
 
@@ -32,10 +52,51 @@ class ServerOptions:
         try:
             for address in self.bind:
                 ipaddress.ip_address(address)
-            self.relay(BASE_PORT)
+            self.relays(BASE_PORT)
+            if self.address is not None:
+                ServerAddress(self.address)
         except ValueError as error:
             raise UsageError(str(error)) from None
+        if self.only not in (None, "rendezvous", "relay"):
+            raise UsageError(
+                f"no such service: {quoted(self.only)}", hint="services are rendezvous and relay"
+            )
+        _ = self.demanded_key
 
-    def relay(self, base: int) -> ServerAddress | None:
-        """Where the relay is, for a server whose base port is ``base``."""
-        return ServerAddress.parse(self.relay_address, base + 1) if self.relay_address else None
+    @property
+    def is_rendezvous(self) -> bool:
+        return self.only != "relay"
+
+    @property
+    def is_relay(self) -> bool:
+        return self.only != "rendezvous"
+
+    def relays(self, base: int) -> tuple[ServerAddress, ...]:
+        """Where the relays are, for a server whose base port is ``base``."""
+        return tuple(ServerAddress.parse(relay, base + 1) for relay in self.relay_servers)
+
+    @property
+    def demanded_key(self) -> PublicKey | None:
+        """The key that was named, None for whatever pair is in the data folder."""
+        if self.key is None or self.key in OWN_KEY:
+            return None
+        public = ServerKey(self.key).public
+        if public is None:
+            raise UsageError(
+                "the key is neither '-' nor a public key (base64 of 32 bytes)",
+                hint="a secret key belongs into id_ed25519; with any other text no key could be signed",
+            )
+        return public
+
+
+def private_host(host: str) -> bool:
+    """True for an address that means something in its own network only."""
+    try:
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:
+        return False
+
+
+def quoted(value: object) -> str:
+    """``value`` of an operator's file as an error quotes it."""
+    return repr(printable(str(value), 60))

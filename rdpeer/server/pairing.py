@@ -8,23 +8,22 @@ minute instead of waiting for a fourth.
 
 from __future__ import annotations
 
-import hmac
 from collections import OrderedDict
+from collections.abc import Callable
 
 from rdpeer.errors import RemoteProtocolError
 from rdpeer.server.broker import MAX_TOKEN
 from rdpeer.server.limits import Limits
 from rdpeer.server.rates import Recent
-from rdpeer.values import PublicKey
 from rdpeer.wire import rendezvous_pb2 as wire
 from rdpeer.wire.messages import parse
 
 
 class Pairing:
-    """Parked legs, by token. A leg is the number of its connection."""
+    """Parked legs, by token. A leg is the number of its connection; ``accepts`` tells the right key."""
 
-    def __init__(self, key: PublicKey, limits: Limits) -> None:
-        self._key = key.text.encode()
+    def __init__(self, accepts: Callable[[str], bool], limits: Limits) -> None:
+        self._accepts = accepts
         self._limits = limits
         self._parked: OrderedDict[str, tuple[int, float]] = OrderedDict()
         self._used: Recent[str, float] = Recent(limits.tokens)
@@ -38,7 +37,7 @@ class Pairing:
         if message.WhichOneof("union") != "request_relay":
             raise RemoteProtocolError("the first frame is not a request for a relay")
         request = message.request_relay
-        if not hmac.compare_digest(request.licence_key.encode(), self._key):
+        if not self._accepts(request.licence_key):
             raise RemoteProtocolError("a request for a relay without the key")
         if not 0 < len(request.uuid.encode()) <= MAX_TOKEN:
             raise RemoteProtocolError("a request for a relay without a fit token")

@@ -16,6 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from rdpeer.crypto.keys import IdentityKey
 from rdpeer.server.limits import Limits
 from rdpeer.values import Endpoint
 from rdpeer.wire.endpoints import mangle
@@ -23,13 +24,18 @@ from rdpeer.wire.endpoints import mangle
 
 @dataclass(slots=True)
 class Question:
-    """``connection`` (its number) of ``initiator`` asked for ``peer_id``, last at ``asked``."""
+    """``connection`` (its number) of ``initiator`` asked for ``peer_id``, last at ``asked``.
+
+    ``key`` is the one of ours that it named, and ``relay_server`` our choice, one for all messages about it.
+    """
 
     connection: int
     initiator: Endpoint
     peer_id: str
     mark: bytes
     asked: float
+    key: IdentityKey
+    relay_server: str
 
 
 class Questions:
@@ -44,7 +50,15 @@ class Questions:
     def __len__(self) -> int:
         return len(self._by_mark)
 
-    def ask(self, connection: int, initiator: Endpoint, peer_id: str, now: float) -> Question | None:
+    def ask(
+        self,
+        connection: int,
+        initiator: Endpoint,
+        peer_id: str,
+        key: IdentityKey,
+        choose_relay: Callable[[], str],
+        now: float,
+    ) -> Question | None:
         """The question to send on; the same one, with the same mark, where an initiator only repeats it.
 
         None if this connection has too many.
@@ -57,7 +71,8 @@ class Questions:
             return question
         if len(own) >= self._limits.questions_per_connection:
             return None
-        question = Question(connection, initiator, peer_id, self._new_mark(initiator), now)
+        mark = self._new_mark(initiator)
+        question = Question(connection, initiator, peer_id, mark, now, key, choose_relay())
         if question.mark in self._by_mark:
             self.close(self._by_mark[question.mark])
         self._by_connection.setdefault(connection, {})[peer_id] = question

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from rdpeer.errors import RemoteProtocolError
 from rdpeer.server.limits import MAX_DATAGRAM, Limits
 from rdpeer.server.rates import Distinct, Rows, network
-from rdpeer.server.registry import Registration, Registry, Source
+from rdpeer.server.registry import MAX_UUID, PK_BYTES, Registration, Registry, Source
 from rdpeer.values import PeerId
 from rdpeer.wire import rendezvous_pb2 as wire
 from rdpeer.wire.messages import parse
@@ -33,8 +33,6 @@ REQUEST_PK = b"\x3a\x02\x10\x01"
 
 Result = wire.RegisterPkResponse
 
-_MAX_UUID = 128
-_PK_BYTES = 32
 _SHORTEST_ID = 6
 _DAY = 24 * 3600.0
 
@@ -128,7 +126,7 @@ class Registrations:
             PeerId(request.id)
         except ValueError:
             return Result.INVALID_ID_FORMAT
-        if len(request.uuid) > _MAX_UUID or len(request.pk) != _PK_BYTES:
+        if len(request.uuid) > MAX_UUID or len(request.pk) != PK_BYTES:
             return Result.NOT_SUPPORT
         return None
 

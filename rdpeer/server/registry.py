@@ -11,6 +11,10 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from rdpeer.server.limits import OFFLINE_AFTER
+from rdpeer.values import PeerId
+
+MAX_UUID = 128
+PK_BYTES = 32
 
 Source = tuple[str, int] | tuple[str, int, int, int]
 """A datagram's source as the socket functions return it: what an answer is sent to, and cheap to compare."""
@@ -24,6 +28,22 @@ class Registration(NamedTuple):
     uuid: bytes
     pk: bytes
     ip: str
+
+
+def fault(registration: Registration) -> str | None:
+    """Why nobody may be registered like this, for people; None if he may.
+
+    ``uuid`` has 1 to 128 bytes, ``pk`` 32, and the ID is a PeerId's.
+    """
+    try:
+        PeerId(registration.id)
+    except ValueError as error:
+        return str(error)
+    if not 0 < len(registration.uuid) <= MAX_UUID:
+        return f"a uuid of {len(registration.uuid)} bytes"
+    if len(registration.pk) != PK_BYTES:
+        return f"a key of {len(registration.pk)} bytes"
+    return None
 
 
 class Peer:

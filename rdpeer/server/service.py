@@ -6,15 +6,21 @@ import asyncio
 import dataclasses
 import logging
 import secrets
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import ExitStack
 from typing import Self
 
+from rdpeer.errors import UsageError
+from rdpeer.net.clock import wall
 from rdpeer.net.ports import ServerPorts, allow_descriptors, bind_ports, local_address
 from rdpeer.net.pump import make_pump
+from rdpeer.net.transport.dial import answers
+from rdpeer.server import hbbs
 from rdpeer.server.admission import Admission
 from rdpeer.server.broker import Broker
 from rdpeer.server.database import Database
-from rdpeer.server.keypair import load_or_create
+from rdpeer.server.keypair import PUBLIC_FILE, load_or_create
+from rdpeer.server.keys import Keys, names
 from rdpeer.server.limits import Limits
 from rdpeer.server.options import ServerOptions
 from rdpeer.server.pairing import Pairing
@@ -22,6 +28,7 @@ from rdpeer.server.reception import Reception
 from rdpeer.server.registration import Registrations
 from rdpeer.server.registry import Registry
 from rdpeer.server.relay import Relay
+from rdpeer.server.relays import Relays
 from rdpeer.server.rendezvous import Rendezvous
 from rdpeer.store.files import make_folder
 from rdpeer.values import PublicKey, ServerAddress, ServerKey, ServerLink
@@ -29,6 +36,8 @@ from rdpeer.values import PublicKey, ServerAddress, ServerKey, ServerLink
 log = logging.getLogger(__name__)
 
 _SWEEP = 1.0
+_CHECK_RELAYS = 10.0
+_RELAY_ANSWERS_WITHIN = 3.0
 _OWN_DESCRIPTORS = 64
 _DESCRIPTORS = 4
 """Needed for one connection of each service: a rendezvous client's socket, a leg's, and the leg's pipe."""
@@ -49,10 +58,13 @@ class Server:
     """The rendezvous port: queries are one below, the relay is one above."""
     link: ServerLink
     """What is pasted at the peers."""
+    imported: int | None = None
+    """How many peers of hbbs were taken over at this start, if there were any to be."""
 
     def __init__(self, options: ServerOptions) -> None:
         self._options = options
         self._resources = ExitStack()
+        self._rendezvous: Rendezvous | None = None
 
     async def __aenter__(self) -> Self:
         try:
@@ -63,15 +75,17 @@ class Server:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._services.cancel()
+        services, *writing = self._running
+        services.cancel()
         try:
-            await asyncio.wait([self._services])
-            self._rendezvous.writer.stop()
-            await self._writing
+            await asyncio.wait([services])
+            if self._rendezvous:
+                self._rendezvous.writer.stop()
+            await asyncio.gather(*writing)
         finally:
             self._resources.close()
-        if not self._services.cancelled():
-            self._services.result()  # raises the bug that ended it
+        if not services.cancelled():
+            services.result()  # raises the bug that ended it
 
     @property
     def connections(self) -> int:
@@ -83,59 +97,129 @@ class Server:
         """How many legs of the relay wait for their other one."""
         return self._relay.parked
 
+    @property
+    def relay_address(self) -> ServerAddress:
+        """Where our relay is, for the rendezvous server that is to name it."""
+        return self.link.server.offset(1)
+
     async def serve(self) -> None:
         """Until it is cancelled; ends by itself only by a bug, which leaving then raises."""
-        await asyncio.wait([self._services, self._writing], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
 
     def sweep(self, now: float) -> None:
         """Ends what has waited for too long. Called every second with the loop's time."""
         for reception in self._receptions:
             reception.sweep(now)
         self._relay.sweep(now)
+        if self._keys:
+            self._keys.expire(wall())
 
     def _start(self) -> None:
         options = self._options
         make_folder(options.data_dir)
-        database = Database(options.data_dir)
-        self._resources.callback(database.close)
-        key = load_or_create(options.data_dir)
-        ports = bind_ports(options.bind, options.port)
+        self._database = Database(options.data_dir)
+        self._resources.callback(self._database.close)
+        keys = _load_keys(options)
+        self._keys = keys if isinstance(keys, Keys) else None
+        self.key = keys.public if isinstance(keys, Keys) else keys
+        ports = bind_ports(options.bind, options.port, options.only)
         self._resources.callback(ports.close)
         pump = make_pump(options.pump)
         self._resources.callback(pump.close)
 
-        self.key, self.base = key.public, ports.base
-        relay = options.relay(ports.base)
-        self.link = _link(self.key, ports, relay)
+        self.base = ports.base
+        host = options.address or local_address(ports.addresses)
+        self.link = ServerLink(ServerAddress(host, ports.base), ServerKey(self.key.text))
+        self._relays = Relays(options.relays(ports.base))
         limits = _affordable(options.limits)
-        self._receptions = [
-            Reception(
-                name, Admission(limits.connections, limits.connections_per_address, limits.frame_timeout)
-            )
-            for name in ("rendezvous", "relay")
+        rendezvous, relay = self._receptions = [
+            self._reception(name, limits) for name in ("rendezvous", "relay")
         ]
-        for reception in self._receptions:
-            self._resources.callback(reception.close)
-        registry = Registry(database.load())
-        broker = Broker(registry, key, relay.short() if relay else "", limits, lambda: secrets.randbits(32))
-        self._rendezvous = Rendezvous(
-            registry, Registrations(registry, limits), broker, database, self._receptions[0]
+        if self._keys and options.is_rendezvous:
+            self._rendezvous = self._make_rendezvous(self._keys, rendezvous, limits)
+        self._relay = Relay(Pairing(self._accepts, limits), pump, relay)
+        self._running = [asyncio.create_task(self._run(ports))]
+        if self._rendezvous:
+            self._running.append(asyncio.create_task(self._rendezvous.writer.run()))
+
+    def _accepts(self, text: str) -> bool:
+        """Whether the relay takes this key."""
+        return self._keys.named(text) is not None if self._keys else names(text, self.key)
+
+    def _reception(self, name: str, limits: Limits) -> Reception:
+        admission = Admission(limits.connections, limits.connections_per_address, limits.frame_timeout)
+        reception = Reception(name, admission)
+        self._resources.callback(reception.close)
+        return reception
+
+    def _make_rendezvous(self, keys: Keys, reception: Reception, limits: Limits) -> Rendezvous:
+        self.imported = _import_peers(self._options, self._database)
+        registry = Registry(self._database.load())
+        broker = Broker(
+            registry,
+            keys,
+            self._relays,
+            limits,
+            lambda: secrets.randbits(32),
+            always_relay=self._options.always_use_relay,
         )
-        self._relay = Relay(Pairing(key.public, limits), pump, self._receptions[1])
-        self._writing = asyncio.create_task(self._rendezvous.writer.run())
-        self._services = asyncio.create_task(self._run(ports))
+        return Rendezvous(registry, Registrations(registry, limits), broker, self._database, reception)
 
     async def _run(self, ports: ServerPorts) -> None:
         async with asyncio.TaskGroup() as services:
-            for service in (*self._rendezvous.services(ports), *self._relay.services(ports)):
+            for service in self._all_services(ports):
                 services.create_task(service)
-            services.create_task(self._sweeping())
 
-    async def _sweeping(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            await asyncio.sleep(_SWEEP)
-            self.sweep(loop.time())
+    def _all_services(self, ports: ServerPorts) -> Iterable[Coroutine[None, None, None]]:
+        if self._rendezvous:
+            yield from self._rendezvous.services(ports)
+        yield from self._relay.services(ports)
+        yield _every(_SWEEP, self._sweep_now)
+        if self._relays.addresses:
+            yield _every(_CHECK_RELAYS, self._check_relays)
+
+    async def _sweep_now(self) -> None:
+        self.sweep(asyncio.get_running_loop().time())
+
+    async def _check_relays(self) -> None:
+        async with asyncio.TaskGroup() as checks:
+            for address in self._relays.addresses:
+                checks.create_task(self._check_relay(address))
+
+    async def _check_relay(self, address: ServerAddress) -> None:
+        self._relays.checked(address, answers=await answers(address, _RELAY_ANSWERS_WITHIN))
+
+
+async def _every(period: float, work: Callable[[], Coroutine[None, None, None]]) -> None:
+    while True:
+        await asyncio.sleep(period)
+        await work()
+
+
+def _load_keys(options: ServerOptions) -> Keys | PublicKey:
+    """The public one alone for a relay that was told which to demand: it needs no secret."""
+    demanded = options.demanded_key
+    if demanded is not None and not options.is_rendezvous:
+        return demanded
+    keys = load_or_create(options.data_dir, wall())
+    if demanded not in (None, keys.public):
+        raise UsageError(
+            f"the key that was named is not that of {options.data_dir / PUBLIC_FILE}",
+            hint="what the server signs with has to be what peers know: leave --key out",
+        )
+    return keys
+
+
+def _import_peers(options: ServerOptions, database: Database) -> int | None:
+    """Takes over the peers of hbbs, at the first start in its folder; how many, or None."""
+    if database.has_imported(hbbs.FILE_NAME):
+        return None
+    found = hbbs.read_peers(options.data_dir)
+    if found is None:
+        return None
+    for line in found.left_out:
+        log.warning("%s: left out %s", hbbs.FILE_NAME, line)
+    return database.import_peers(hbbs.FILE_NAME, found.peers)
 
 
 def _affordable(limits: Limits) -> Limits:
@@ -143,9 +227,3 @@ def _affordable(limits: Limits) -> Limits:
     descriptors = allow_descriptors(limits.connections * _DESCRIPTORS + _OWN_DESCRIPTORS)
     connections = min(limits.connections, (descriptors - _OWN_DESCRIPTORS) // _DESCRIPTORS)
     return dataclasses.replace(limits, connections=connections)
-
-
-def _link(key: PublicKey, ports: ServerPorts, relay: ServerAddress | None) -> ServerLink:
-    """The address that the operator named, or the one where others most likely reach us."""
-    host = relay.host if relay else local_address(ports.addresses)
-    return ServerLink(ServerAddress(host, ports.base), ServerKey(key.text))

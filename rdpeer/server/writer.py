@@ -10,6 +10,7 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Callable
+from typing import TypeVar
 
 from rdpeer.server.database import Database
 from rdpeer.server.registration import Registrations, Save
@@ -18,6 +19,7 @@ from rdpeer.values import printable
 log = logging.getLogger(__name__)
 
 Reply = Callable[[Save, bytes], None]
+T = TypeVar("T")
 
 
 class Writer:
@@ -30,6 +32,7 @@ class Writer:
         self._waiting: list[Save] = []
         self._wake = asyncio.Event()
         self._stopping = False
+        self._disk = asyncio.Lock()
 
     def add(self, save: Save) -> None:
         self._waiting.append(save)
@@ -53,9 +56,14 @@ class Writer:
             if self._stopping:
                 self._wake.set()
 
+    async def between(self, work: Callable[[Database], T]) -> T:
+        """Does other work with the database, in a thread, between two commits; raises what that raises."""
+        async with self._disk:
+            return await asyncio.to_thread(work, self._database)
+
     async def _write(self, batch: list[Save]) -> None:
         try:
-            await asyncio.to_thread(self._database.save, [save.registration for save in batch])
+            await self.between(lambda database: database.save([save.registration for save in batch]))
         except sqlite3.Error as error:
             log.error("%d registrations could not be saved: %s", len(batch), error)
             for save in batch:

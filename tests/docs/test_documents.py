@@ -65,6 +65,8 @@ def test_shown_command_can_be_typed(line: str) -> None:
     words = shlex.split(line)
     while isinstance(command, click.Group):
         context = command.make_context("rdpeer", words, resilient_parsing=True)
+        if command.invoke_without_command and not _rest(context):
+            break
         words = words[len(words) - len(_rest(context)) :]
         _, found, words = command.resolve_command(context, words)
         assert found is not None, f"no such command: {line}"

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 from bare_clients import HOST, Datagrams, Stream, message, until
+from hbbs_database import killed
 
 from rdpeer.crypto.identities import open_id_pk
 from rdpeer.errors import UsageError
 from rdpeer.net.ports import bind_ports
 from rdpeer.server import Server
-from rdpeer.values import Endpoint, ServerLink
+from rdpeer.values import Endpoint, PublicKey, ServerLink
 from rdpeer.wire import rendezvous_pb2 as wire
 from rdpeer.wire.endpoints import mangle, unmangle
 
@@ -76,7 +77,7 @@ async def test_peers_of_one_address_meet_at_their_local_one(server: MakeServer) 
 
 
 async def test_a_relay_is_arranged_by_the_responder(server: MakeServer) -> None:
-    async with server(relay_address="relay.example") as running:
+    async with server(relay_servers=("relay.example",), address="vps.example") as running:
         with Datagrams(running) as peer:
             await peer.register(PEER, pk=PK)
             async with Stream(running.base) as initiator, Stream(running.base) as responder:
@@ -92,7 +93,7 @@ async def test_a_relay_is_arranged_by_the_responder(server: MakeServer) -> None:
                 response = (await initiator.hear_message()).relay_response
     assert (response.uuid, response.relay_server) == ("token", "r")
     assert open_id_pk(running.key, response.pk).pk == PK
-    assert running.link.server.host == "relay.example"
+    assert running.link.server.host == "vps.example"
 
 
 async def test_a_restart_keeps_the_peers_and_the_key(server: MakeServer, tmp_path: Path) -> None:
@@ -211,3 +212,51 @@ async def test_v4_and_v6_are_served_apart(server: MakeServer) -> None:
             async with Stream(running.base, host) as asker:
                 asker.send(asks_for(running, "nobody"))
                 assert await asker.hear() == b"\x5a\x00"
+
+
+async def test_hbbs_peers_are_taken_over_once(server: MakeServer, tmp_path: Path) -> None:
+    (tmp_path / "live").mkdir()
+    row = (PEER, b"uuid", PK, f'{{"ip":"::ffff:{HOST}"}}')
+    folder = killed(tmp_path / "live", tmp_path / "d", row, ("bad", b"uuid", PK, "{}"))
+    async with server(data_dir=folder) as running:
+        assert running.imported == 1
+        with Datagrams(running) as peer:
+            known = await peer.ask(message(register_peer=wire.RegisterPeer(id=PEER)))
+            assert not known.register_peer_response.request_pk
+    async with server(data_dir=folder) as running:
+        assert running.imported is None
+
+
+async def test_one_service_alone(server: MakeServer, tmp_path: Path) -> None:
+    async with (
+        server(only="rendezvous") as rendezvous,
+        server(only="relay", key=rendezvous.key.text, data_dir=tmp_path / "r") as relay,
+    ):
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection(HOST, rendezvous.base + 1)
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection(HOST, relay.base)
+        leg = message(request_relay=wire.RequestRelay(uuid="t", licence_key=rendezvous.key.text))
+        async with Stream(relay.base + 1) as first, Stream(relay.base + 1) as second:
+            for stream in (first, second):
+                stream.send(leg)
+            first.writer.write(b"hello")
+            assert await second.reader.readexactly(5) == b"hello"
+        with Datagrams(rendezvous) as peer:
+            await peer.register(PEER)
+    assert [path.name for path in (tmp_path / "r").iterdir()] == ["peers.sqlite3"]
+
+
+async def test_the_key_named_has_to_be_the_one_that_signs(server: MakeServer) -> None:
+    with pytest.raises(UsageError, match="is not that of"):
+        async with server(key=PublicKey(PK).text):
+            pass
+
+
+async def test_a_relay_without_a_key_has_its_own_pair(server: MakeServer) -> None:
+    async with server(only="relay") as relay, Stream(relay.base + 1) as leg:
+        leg.send(message(request_relay=wire.RequestRelay(uuid="t", licence_key=PublicKey(PK).text)))
+        assert await leg.ended()
+        async with Stream(relay.base + 1) as right:
+            right.send(message(request_relay=wire.RequestRelay(uuid="t", licence_key=relay.key.text)))
+            await until(lambda: relay.parked == 1)

@@ -14,9 +14,11 @@ from rdpeer.crypto.identities import open_id_pk
 from rdpeer.crypto.keys import IdentityKey
 from rdpeer.server.broker import Broker
 from rdpeer.server.commands import Caller, Close, Command, Notify, Send
+from rdpeer.server.keys import Keys, Previous
 from rdpeer.server.limits import MAX_FORWARD, Limits
 from rdpeer.server.registry import Registration, Registry, Source
-from rdpeer.values import Endpoint
+from rdpeer.server.relays import Relays
+from rdpeer.values import Endpoint, ServerAddress
 from rdpeer.wire import rendezvous_pb2 as wire
 from rdpeer.wire.endpoints import mangle, unmangle
 
@@ -41,12 +43,25 @@ STRANGER = Caller(5, Endpoint("192.0.2.66", 41000))
 class Table:
     """A broker with two online peers, and short words for what is said to it."""
 
-    def __init__(self, relay_server: str = "", limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        *relays: str,
+        limits: Limits | None = None,
+        always_relay: bool = False,
+        previous: IdentityKey | None = None,
+    ) -> None:
         self.registry = Registry()
         for peer_id in (PEER, OTHER):
             self.registry.save(Registration(peer_id, b"uuid", PK, HOME[0])).heard(HOME, 0, 0.0)
         numbers = itertools.count(0x12345678)
-        self.broker = Broker(self.registry, KEY, relay_server, limits or Limits(), lambda: next(numbers))
+        self.broker = Broker(
+            self.registry,
+            Keys(KEY, Previous(previous, 1e9) if previous else None),
+            Relays([ServerAddress.parse(relay, 21117) for relay in relays]),
+            limits or Limits(),
+            lambda: next(numbers),
+            always_relay=always_relay,
+        )
 
     def say(self, caller: Caller, now: float = 0.0, **member: object) -> list[Command]:
         message = wire.RendezvousMessage(**member)  # type: ignore[arg-type]
@@ -107,7 +122,9 @@ def test_a_punch_passes_on_what_stock_drops() -> None:
     ).punch_hole
     assert unmangle(punch.socket_addr) == ASKER.remote
     punch.ClearField("socket_addr")
-    assert punch == wire.PunchHole(relay_server="relay.example", nat_type=1, udp_port=7, socket_addr_v6=v6)
+    assert punch == wire.PunchHole(
+        relay_server="relay.example:21117", nat_type=1, udp_port=7, socket_addr_v6=v6
+    )
 
 
 @pytest.mark.parametrize("caller", [ASKER, NEIGHBOUR])
@@ -364,3 +381,42 @@ def test_any_body_of_any_member_is_answered_or_closes(member: str, body: bytes) 
     head = number << 3 | 2
     tag = bytes([head]) if head < 128 else bytes([head & 127 | 128, head >> 7])
     assert isinstance(Table().broker.receive(ASKER, tag + bytes([len(body)]) + body, 0.0), list)
+
+
+def test_relays_have_turns_and_one_question_has_one() -> None:
+    table = Table("a", "b")
+    first, again, other = (
+        told(table.punch(who)).punch_hole.relay_server
+        for who in (ASKER, ASKER, Caller(9, Endpoint("10.77.0.7", 1)))
+    )
+    assert (first, {first, other}) == (again, {"a:21117", "b:21117"})
+
+
+def test_always_relay_keeps_neighbours_too_from_a_direct_path() -> None:
+    for caller in (ASKER, NEIGHBOUR):
+        punch = told(Table(always_relay=True).punch(caller, nat_type=wire.ASYMMETRIC)).punch_hole
+        assert (punch.nat_type, punch.force_relay) == (wire.SYMMETRIC, True)
+
+
+def test_who_names_the_previous_key_gets_answers_signed_with_it() -> None:
+    old = IdentityKey.from_seed(b"1" * 32)
+    for key in (old, KEY):
+        table = Table(previous=old)
+        mark = told(table.punch(licence_key=key.public.text)).punch_hole.socket_addr
+        answer = wire.PunchHoleSent(id=PEER, socket_addr=mark, version="1")
+        send, _ = table.say(PEER_CALLS, punch_hole_sent=answer)
+        assert isinstance(send, Send)
+        response = wire.RendezvousMessage.FromString(send.payload).punch_hole_response
+        assert open_id_pk(key.public, response.pk).pk == PK
+
+
+def test_a_relay_without_a_key_counts_for_the_one_named_before() -> None:
+    old = IdentityKey.from_seed(b"1" * 32)
+    table = Table(previous=old)
+    table.punch(licence_key=old.public.text)
+    mark = told(table.relay(Caller(8, ASKER.remote))).request_relay.socket_addr
+    answer = wire.RelayResponse(id=PEER, socket_addr=mark, uuid="t", version="1")
+    send, _ = table.say(PEER_CALLS, relay_response=answer)
+    assert isinstance(send, Send)
+    response = wire.RendezvousMessage.FromString(send.payload).relay_response
+    assert open_id_pk(old.public, response.pk).pk == PK

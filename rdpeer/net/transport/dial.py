@@ -45,6 +45,16 @@ async def first_connected(
         await _drop(attempts)
 
 
+async def answers(address: ServerAddress, within: float) -> bool:
+    """Whether a TCP connection to ``address`` can be made ``within`` so many seconds."""
+    try:
+        async with asyncio.timeout(within):
+            (await first_connected(address)).close()
+    except OSError:  # TimeoutError is one
+        return False
+    return True
+
+
 def reusable(sock: socket.socket) -> socket.socket:
     """``sock`` with its local port open to other sockets of this user that say the same.
 

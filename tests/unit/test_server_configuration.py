@@ -1,0 +1,87 @@
+"""The server's options: which place wins, what a file may say, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rdpeer.errors import UsageError
+from rdpeer.server import ServerOptions
+from rdpeer.server.configuration import load
+from rdpeer.values import PublicKey, ServerAddress
+
+KEY = PublicKey(bytes(range(32))).text
+
+
+def test_flag_over_file_over_hbbs_over_default(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(
+        "PORT=1\nrelay_servers='a,b'\nALWAYS_USE_RELAY=y\nRUST_LOG=debug\n\nBIND=\n"
+    )
+    (tmp_path / "server.toml").write_text('port = 2\naddress = "vps.example"\n[limits]\npeers = 7\n')
+    options = load(tmp_path, {"port": 21000})
+    assert (options.port, options.address, options.relay_servers) == (21000, "vps.example", ("a", "b"))
+    assert options.always_use_relay
+    assert options.limits.peers == 7
+    assert options.bind == ServerOptions(tmp_path).bind
+
+
+def test_lists_are_lists_or_texts(tmp_path: Path) -> None:
+    (tmp_path / "s.toml").write_text('relay-servers = ["r1", "r2:1, r3"]\nbind = "127.0.0.1"\n')
+    options = load(tmp_path, {}, tmp_path / "s.toml")
+    assert options.relays(21116) == tuple(
+        ServerAddress(*relay) for relay in (("r1", 21117), ("r2", 1), ("r3", 21117))
+    )
+    assert options.bind == ("127.0.0.1",)
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("port = '1'", "port: not a whole number: '1'"),
+        ("port = true", "port: not a whole number: 'True'"),
+        ("always-use-relay = 1", "always-use-relay: not true or false: '1'"),
+        ("bind = [1]", r"bind: not a list of texts: '\[1\]'"),
+        ("color = 1", "no such option: 'color'"),
+        ("limits = 1", "limits is a table"),
+        ("[limits]\nhope = 1", "no such limit: 'hope'"),
+        ("[limits]\npeers = 0", "limits: peers: not a whole number above 0: '0'"),
+        ("[limits]\npeers = 1.5", "limits: peers: not a whole number above 0: '1.5'"),
+        ("[limits]\nframe-timeout = true", "limits: frame-timeout: not a number above 0: 'True'"),
+        ("port = ", "server.toml: invalid value"),
+    ],
+)
+def test_a_bad_file_is_named(tmp_path: Path, text: str, error: str) -> None:
+    (tmp_path / "server.toml").write_text(text)
+    with pytest.raises(UsageError, match=error) as raised:
+        load(tmp_path, {})
+    assert str(tmp_path / "server.toml") in str(raised.value)
+
+
+def test_a_named_file_has_to_be_there(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such file"):
+        load(tmp_path, {}, tmp_path / "other.toml")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"port": 1},
+        {"port": 65535},
+        {"bind": ["localhost"]},
+        {"relay-servers": ["a b"]},
+        {"address": "a b"},
+        {"only": "both"},
+        {"key": "a text"},
+        {"key": "A" * 88},
+    ],
+)
+def test_what_cannot_be_meant_is_refused(tmp_path: Path, given: dict[str, object]) -> None:
+    with pytest.raises(UsageError):
+        load(tmp_path, given)
+
+
+@pytest.mark.parametrize(("key", "demanded"), [("-", None), ("_", None), (KEY, KEY), (KEY.rstrip("="), KEY)])
+def test_the_key_is_the_own_pairs_or_a_public_one(tmp_path: Path, key: str, demanded: str | None) -> None:
+    public = load(tmp_path, {"key": key}).demanded_key
+    assert (public.text if public else None) == demanded
