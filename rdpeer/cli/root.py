@@ -27,6 +27,7 @@ COMMANDS = {
     "ssh": "Run ssh to a peer.",
     "ssh-config": "Print the lines for ~/.ssh/config that reach a peer.",
     "online": "Tell whether peers are online.",
+    "ping": "Tell the path to a peer and its round trip.",
     "discover": "Find peers on the local network.",
     "config": "Read and change settings.",
     "decode": "Show captured messages in readable form.",

@@ -112,7 +112,7 @@ class Connector:
     async def connect(self) -> Connection:
         """Raises an RdpeerError of every kind: each says where it ended."""
         while True:
-            path, server_signed = await self._path()
+            path, server_signed = await self.path()
             with contextlib.ExitStack() as on_failure:
                 on_failure.callback(path.stream.abort)
                 try:
@@ -124,8 +124,11 @@ class Connector:
                     return connection
             await unmet.meet()
 
-    async def _path(self) -> tuple[VerifiedPath, bool]:
-        """The path to commit to, and whether the server vouched for the peer's key."""
+    async def path(self) -> tuple[VerifiedPath, bool]:
+        """The path to commit to, which is then the caller's, and whether the server vouched for the key.
+
+        So far nothing of ours was shown: no guess is spent, no place at the peer is taken.
+        """
         relays = Relays(self.server.address, self.relay_server)
         request = PunchRequest(self.peer, self.server, relays, force_relay=self.way is Way.RELAY)
         self.person.detail(f"asking {self.server.address} for {self.peer}")

@@ -19,6 +19,7 @@ from rdpeer.protocol.handshake import (
     InitiatorHandshake,
     InitiatorProven,
     PathVerified,
+    PongReceived,
     ResponderHandshake,
     Send,
 )
@@ -51,6 +52,16 @@ async def verify(stream: FrameStream, handshake: InitiatorHandshake) -> Verified
                 if isinstance(event, PathVerified):
                     return Verified(event, deadline)
             payload = await _payload(stream, handshake)
+
+
+async def ping(stream: FrameStream, handshake: InitiatorHandshake, deadline: float) -> float:
+    """The round trip to a responder that :func:`verify` has verified, in seconds. Raises as that does."""
+    async with _until(deadline, handshake):
+        asked = monotonic()
+        events: Sequence[HandshakeEvent] = [handshake.ping()]
+        while not any(isinstance(event, PongReceived) for event in _sent(stream, events)):
+            events = handshake.receive(await _payload(stream, handshake))
+        return monotonic() - asked
 
 
 async def authenticate(

@@ -45,6 +45,7 @@ from rdpeer.protocol.handshake_base import (
     HandshakeEvent,
     InitiatorProven,
     PathVerified,
+    PongReceived,
     Send,
     State,
     out_of_place,
@@ -67,6 +68,7 @@ __all__ = [
     "InitiatorHandshake",
     "InitiatorProven",
     "PathVerified",
+    "PongReceived",
     "ResponderHandshake",
     "SecureChannel",
     "Send",
@@ -135,6 +137,12 @@ class InitiatorHandshake(Handshake):
         if secret is not None:
             events.append(self._begin_exchange(secret))
         return events
+
+    def ping(self) -> Send:
+        """Between PathVerified and prove(): asks for a PongReceived. It commits to nothing."""
+        if self._state is not State.CHOICE:
+            raise LocalProtocolError("PING has no place now")
+        return self._seal(RecordType.PING)
 
     def lost(self, cause: RdpeerError | None = None) -> RdpeerError:
         """What it means that the stream ends now: by ``cause`` (a deadline, too), or in order.

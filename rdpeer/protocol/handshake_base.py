@@ -44,6 +44,11 @@ class PathVerified:
 
 
 @dataclass(slots=True)
+class PongReceived:
+    """The other end has answered a PING."""
+
+
+@dataclass(slots=True)
 class InitiatorProven:
     """The responder's: the initiator holds ``key`` and means to pass by ``method``; it has not passed yet.
 
@@ -72,7 +77,7 @@ class Denied:
     method: Method
 
 
-HandshakeEvent = Send | PathVerified | InitiatorProven | Authenticated | Denied
+HandshakeEvent = Send | PathVerified | PongReceived | InitiatorProven | Authenticated | Denied
 
 
 class State(Enum):
@@ -141,7 +146,7 @@ class Handshake:
         if kind is RecordType.PING:
             return [self._seal(RecordType.PONG)]
         if kind is RecordType.PONG:
-            return []
+            return [PongReceived()]
         return self._on_record(kind, body, now)
 
     def _on_opening(self, payload: bytes, now: float) -> list[HandshakeEvent]:

@@ -36,6 +36,7 @@ from rdpeer.protocol.handshake import (
     InitiatorHandshake,
     InitiatorProven,
     PathVerified,
+    PongReceived,
     ResponderHandshake,
     Send,
 )
@@ -613,7 +614,7 @@ def test_a_confirmation_of_another_length_is_no_guess(length: int) -> None:
 
 
 def ping(end: InitiatorHandshake | ResponderHandshake) -> bytes:
-    """From an implementation that sends them during the handshake, too; ours has no need to."""
+    """From an implementation that sends them at any time."""
     return end._seal(RecordType.PING).payload
 
 
@@ -631,8 +632,8 @@ def test_ping_both_ways() -> None:
     i, r = InitiatorHandshake(PEER, ALICE, [BY_SERVER]), ResponderHandshake(PEER, BOB, open_gate())
     (proof,) = sent(r.receive(sent(i.receive(sent(r.start())[0]))[0], 0.0))
     i.receive(proof)
-    assert i.receive(sent(r.receive(ping(i), 0.0))[0]) == []
-    assert r.receive(sent(i.receive(ping(r)))[0], 0.0) == []
+    assert i.receive(sent(r.receive(i.ping().payload, 0.0))[0]) == [PongReceived()]
+    assert r.receive(sent(i.receive(ping(r)))[0], 0.0) == [PongReceived()]
     (accepted,) = sent(r.receive(sent(i.prove(Method.OPEN))[0], 0.0))
     assert isinstance(i.receive(accepted)[-1], Authenticated)
 
@@ -646,6 +647,8 @@ def test_local_errors() -> None:
         _ = i.channel
     with pytest.raises(LocalProtocolError, match="cannot be used now"):
         i.prove(Method.OPEN)
+    with pytest.raises(LocalProtocolError, match="no place"):
+        i.ping()
     meeting = Meeting().run()
     for again in (lambda: meeting.i.receive(b""), lambda: meeting.r.receive(b"", 0.0)):
         with pytest.raises(LocalProtocolError, match="over"):
