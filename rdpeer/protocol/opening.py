@@ -6,7 +6,8 @@ that it speaks; the initiator's PublicKey the one that it chose. A relay that
 strips the first mark breaks the signature; one that strips the second gives the
 two ends other transcripts, hence other keys.
 
-There is no way from here into the stock session or into plain text.
+There is no way from here into plain text, and none into the stock session but
+:class:`DesktopOpening`, which its user asks for beforehand: no failure leads there.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from rdpeer.crypto.channel import VERSION, SecureChannel, opening_transcript
 from rdpeer.crypto.identities import IdPk, open_id_pk, peek_id_pk, sign_id_pk
 from rdpeer.crypto.keys import SESSION_KEY_BYTES, ExchangeKey, IdentityKey, Random
+from rdpeer.crypto.stock import StockChannel
 from rdpeer.errors import IdentityMismatch, RemoteProtocolError
 from rdpeer.values import Fingerprint, PeerId, PublicKey, printable
 from rdpeer.wire import session_pb2
@@ -109,17 +111,11 @@ class InitiatorOpening:
         """
         self._blob = _member(payload, "signed_id").signed_id.id
         identity = self._read()
-        self._check(identity)
+        _check_id(identity, self._peer)
+        _check_versions(identity)
         key, session_key = ExchangeKey.generate(self._random), self._random(SESSION_KEY_BYTES)
         shared = key.shared(identity.pk)
-        message = session_pb2.Message(
-            public_key=session_pb2.PublicKey(
-                asymmetric_value=key.public,
-                symmetric_value=key.seal_session_key(session_key, identity.pk),
-                version=VERSION,
-            )
-        )
-        ours = message.SerializeToString(deterministic=True)
+        ours = _public_key(key, session_key, identity.pk, VERSION)
         t0 = opening_transcript(payload, ours)
         return ours, SecureChannel.derive(initiator=True, shared=shared, session_key=session_key, t0=t0), t0
 
@@ -133,20 +129,73 @@ class InitiatorOpening:
                 return _open(expected.key, self._blob, f"the key from {expected.source}")
         return peek_id_pk(self._blob)
 
-    def _check(self, identity: IdPk) -> None:
-        if identity.peer_id != self._peer.text:
+
+class DesktopOpening:
+    """The initiator's side towards a stock desktop: the same two messages, the answer without our mark.
+
+    ``expected`` as for :class:`InitiatorOpening`. A desktop never shows its key, so
+    one of them has to be a whole key: IdentityMismatch otherwise.
+    """
+
+    def __init__(
+        self, peer: PeerId, expected: Sequence[ExpectedKey], random: Random = secrets.token_bytes
+    ) -> None:
+        check_agreement(expected)
+        signer = next((each for each in expected if each.key), None)
+        if signer is None or signer.key is None:
             raise IdentityMismatch(
-                f"the peer says that it is {printable(identity.peer_id)}, not {self._peer}"
+                "nothing proves which desktop this is: the server signs no key of it",
+                hint="give its whole key, not only the fingerprint, with --peer-key",
             )
-        if not identity.versions:
-            raise IdentityMismatch(
-                "the peer does not speak the rdpeer channel",
-                hint="it is a stock RustDesk desktop, or something between stripped the channel's mark",
-            )
-        if VERSION not in identity.versions:
-            raise RemoteProtocolError(
-                "the peer speaks no version of the channel that this rdpeer knows", hint="update rdpeer here"
-            )
+        self._peer = peer
+        self._signer = signer.source
+        self._random = random
+        self.key = signer.key
+        """The desktop's, which it proves by opening what is sealed for it."""
+        self.is_marked = False
+        """The desktop speaks the rdpeer channel, too."""
+
+    def answer(self, payload: bytes) -> tuple[bytes, StockChannel]:
+        """Our PublicKey payload and the channel.
+
+        Raises IdentityMismatch for another signer, another ID or a session in
+        clear, RemoteProtocolError for what is no SignedId.
+        """
+        message = parse(session_pb2.Message, payload)
+        if message.WhichOneof("union") in ("hash", "login_response"):
+            raise IdentityMismatch("the desktop speaks in clear: nothing proves which one it is")
+        blob = _member(payload, "signed_id").signed_id.id
+        identity = _open(self.key, blob, f"the key from {self._signer}")
+        _check_id(identity, self._peer)
+        self.is_marked = bool(identity.versions)
+        key, session_key = ExchangeKey.generate(self._random), self._random(SESSION_KEY_BYTES)
+        return _public_key(key, session_key, identity.pk), StockChannel(session_key)
+
+
+def _public_key(ours: ExchangeKey, session_key: bytes, theirs: bytes, version: int = 0) -> bytes:
+    message = session_pb2.PublicKey(
+        asymmetric_value=ours.public,
+        symmetric_value=ours.seal_session_key(session_key, theirs),
+        version=version,
+    )
+    return session_pb2.Message(public_key=message).SerializeToString(deterministic=True)
+
+
+def _check_id(identity: IdPk, peer: PeerId) -> None:
+    if identity.peer_id != peer.text:
+        raise IdentityMismatch(f"the peer says that it is {printable(identity.peer_id)}, not {peer}")
+
+
+def _check_versions(identity: IdPk) -> None:
+    if not identity.versions:
+        raise IdentityMismatch(
+            "the peer does not speak the rdpeer channel",
+            hint="if it is a RustDesk desktop: --stock, which does not encrypt what is carried",
+        )
+    if VERSION not in identity.versions:
+        raise RemoteProtocolError(
+            "the peer speaks no version of the channel that this rdpeer knows", hint="update rdpeer here"
+        )
 
 
 def _open(key: PublicKey, blob: bytes, signer: str) -> IdPk:

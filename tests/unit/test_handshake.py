@@ -323,7 +323,7 @@ def test_an_unmarked_peer_is_not_spoken_to(expected: tuple[ExpectedKey, ...]) ->
     i = InitiatorHandshake(PEER, ALICE, expected)
     with pytest.raises(IdentityMismatch, match="does not speak the rdpeer channel") as caught:
         i.receive(signed_id(versions=()))
-    assert "stock RustDesk desktop" in (caught.value.hint or "")
+    assert "--stock" in (caught.value.hint or "")
 
 
 def test_another_id_than_asked_for() -> None:
