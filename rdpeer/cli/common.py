@@ -48,6 +48,8 @@ class Invocation:
         """How often ``-v`` was given."""
         self.json = False
         """Whether answers are to be JSON, one object a line."""
+        self.trace = False
+        """Whether each message is to be told."""
 
     @cached_property
     def profile(self) -> Profile:
@@ -137,6 +139,7 @@ def _general(*, json: bool, envvars: bool) -> list[click.Option]:
     options = [
         _option("--profile", metavar="NAME", help="Use this profile's identity and settings."),
         _option("-v", "--verbose", count=True, help="Tell what happens; repeat for more."),
+        _option("--trace", is_flag=True, help="Show each message sent and received."),
     ]
     if json:
         options.append(_option("--json", is_flag=True, help="Answer in JSON, one object a line."))
@@ -166,5 +169,11 @@ def _note(context: click.Context, option: click.Parameter, value: Any) -> None:
         invocation.verbosity += value
     elif option.name == "json":
         invocation.json |= value
+    elif option.name == "trace":
+        invocation.trace |= value
+        if value:
+            from rdpeer.cli import tracing
+
+            tracing.start()
     elif value is not None:
         invocation.flags[str(option.name).replace("_", "-")] = value

@@ -45,4 +45,4 @@ def _program() -> list[str]:
 def _common(invocation: Invocation) -> list[str]:
     """The common options that were given; what the environment says reaches ``connect`` by itself."""
     flags = [word for name, text in invocation.flags.items() for word in (f"--{name}", text)]
-    return flags + ["-v"] * invocation.verbosity
+    return flags + ["-v"] * invocation.verbosity + ["--trace"] * invocation.trace

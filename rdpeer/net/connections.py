@@ -14,6 +14,7 @@ import socket
 from collections.abc import AsyncIterator
 
 from rdpeer.errors import RemoteProtocolError
+from rdpeer.net import trace
 from rdpeer.values import Endpoint
 from rdpeer.wire.frames import decode_header, encode_frame, header_size
 
@@ -106,8 +107,25 @@ class Connection:
         return data
 
 
+class TracedConnection(Connection):
+    """A connection whose messages are told."""
+
+    __slots__ = ()
+
+    async def receive(self, limit: int) -> bytes | None:
+        payload = await super().receive(limit)
+        if payload is not None:
+            trace.message(trace.RECEIVED, "tcp", self.remote, payload)
+        return payload
+
+    def send(self, payload: bytes) -> None:
+        trace.message(trace.SENT, "tcp", self.remote, payload)
+        super().send(payload)
+
+
 async def accept(listener: Listener) -> AsyncIterator[Connection]:
     """Connections as they come, until it is cancelled. Out of file descriptors it rests and tries again."""
+    kind = TracedConnection if trace.is_on() else Connection
     loop = asyncio.get_running_loop()
     listener.setblocking(False)
     while True:
@@ -124,7 +142,7 @@ async def accept(listener: Listener) -> AsyncIterator[Connection]:
         except OSError:
             sock.close()  # macOS says so where the caller is gone
             continue
-        yield Connection(sock, Endpoint.of(address))
+        yield kind(sock, Endpoint.of(address))
         await asyncio.sleep(0)  # whoever connects without end leaves others their turn
 
 

@@ -12,6 +12,9 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
+from rdpeer.net import trace
+from rdpeer.values import Endpoint
+
 Answer = Callable[[bytes, Any, float], bytes | None]
 """(datagram, its source as the socket functions have it, monotonic seconds) -> what goes back, if anything;
 never raises."""
@@ -28,9 +31,11 @@ class DatagramSocket:
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
         self._socket = sock
+        self._traced = trace.is_on()
 
     async def serve(self, answer: Answer) -> None:
         """Answers until it is cancelled."""
+        answer = trace.answering(answer)
         loop = asyncio.get_running_loop()
         while True:
             try:
@@ -40,11 +45,17 @@ class DatagramSocket:
             now = loop.time()
             reply = answer(datagram, source, now)
             if reply is not None:
-                self.send(reply, source)
+                self._send(reply, source)
             self._drain(answer, now)
             await asyncio.sleep(0)
 
     def send(self, payload: bytes, destination: Any) -> None:
+        """What is no answer, or one that took its time."""
+        if self._traced:
+            trace.message(trace.SENT, "udp", Endpoint.of(destination), payload)
+        self._send(payload, destination)
+
+    def _send(self, payload: bytes, destination: Any) -> None:
         try:
             self._socket.sendto(payload, destination)
         except OSError:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rdpeer.errors import ConnectionLost, LocalProtocolError, RemoteProtocolError
+from rdpeer.net import trace
 from rdpeer.net.clock import monotonic
 from rdpeer.net.resolve import resolve
 from rdpeer.net.transport.tcp import TcpListener, TcpStream, connect
@@ -76,7 +77,7 @@ async def converse(
     that is not kept is closed when this returns or raises, cancellation
     included.
     """
-    driver = _Driver(conversation, report, record)
+    driver = _Driver(trace.conversation(conversation), report, record)
     try:
         return await driver.run()
     finally:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from rdpeer.errors import AuthenticationFailed, DeadlineExceeded, RdpeerError
+from rdpeer.net import trace
 from rdpeer.net.clock import monotonic
 from rdpeer.net.transport import FrameStream
 from rdpeer.protocol.gate import Method
@@ -43,6 +44,7 @@ async def verify(stream: FrameStream, handshake: InitiatorHandshake) -> Verified
 
     ``handshake.heard`` tells afterwards whether the other end said anything at all.
     """
+    stream = trace.opening(stream, handshake)
     async with _until(monotonic() + SILENCE, handshake):
         payload = await _payload(stream, handshake)
     deadline = monotonic() + TIMEOUT
@@ -91,6 +93,7 @@ async def admit(
 
     Raises what the handshake raises, and DeadlineExceeded.
     """
+    stream = trace.opening(stream, handshake)
     async with _until(monotonic() + TIMEOUT, handshake):
         _sent(stream, handshake.start())
         while True:

@@ -158,7 +158,8 @@ class InitiatorHandshake(Handshake):
         )
 
     def _on_opening(self, payload: bytes, now: float) -> list[HandshakeEvent]:
-        answer, self._channel, self._transcript = self._opening.answer(payload)
+        answer, channel, transcript = self._opening.answer(payload)
+        self._begin(channel, transcript)
         self._state = State.PROOF
         return [Send(answer)]
 
@@ -228,7 +229,7 @@ class ResponderHandshake(Handshake):
         return self._guarded(payload, now)
 
     def _on_opening(self, payload: bytes, now: float) -> list[HandshakeEvent]:
-        self._channel, self._transcript = self._opening.complete(payload)
+        self._begin(*self._opening.complete(payload))
         self._offered = self._gate.methods(now)
         body = proofs.make_responder_proof(self._identity, self._transcript, self._offered)
         self._extend(RecordType.RESPONDER_PROOF, body)

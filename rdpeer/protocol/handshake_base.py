@@ -5,6 +5,7 @@ The handshake itself is in :mod:`rdpeer.protocol.handshake`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TypeVar
@@ -108,6 +109,8 @@ class Handshake:
         self._peer_key: PublicKey | None = None
         self._method: Method | None = None
         self._exchange: SecretExchange | None = None
+        self.on_channel: Callable[[SecureChannel], None] = lambda channel: None
+        """Called with the channel before its first record; may put something before its two functions."""
 
     @property
     def channel(self) -> SecureChannel:
@@ -151,6 +154,11 @@ class Handshake:
 
     def _on_opening(self, payload: bytes, now: float) -> list[HandshakeEvent]:
         raise NotImplementedError
+
+    def _begin(self, channel: SecureChannel, transcript: bytes) -> None:
+        """Both ends have opened: what follows is sealed."""
+        self.on_channel(channel)
+        self._channel, self._transcript = channel, transcript
 
     def _on_record(self, kind: RecordType, body: bytes, now: float) -> list[HandshakeEvent]:
         raise NotImplementedError

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 QUICK_START = README.partition("## Quick start\n")[2].partition("\n## ")[0]
+TRACED = README.partition("## Watching it\n")[2].partition("```console\n")[2].partition("```")[0]
 LINK = "rdpeer://vps.example?key=KEY"
 PEER = "612345678"
 
@@ -69,3 +70,34 @@ def _said(process: Popen[str], pattern: str) -> re.Match[str]:
         if found := re.fullmatch(pattern, line.rstrip("\n")):
             return found
     raise AssertionError(f"it never said {pattern}")
+
+
+def test_traced_connection(machine: Callable[[str], Rdpeer]) -> None:
+    """Each line that is shown comes, in that order: direction, carrier, name, and the fields named."""
+    command, *shown = TRACED.splitlines()
+    vps, home, away = machine("vps"), machine("home"), machine("away")
+    server = vps.start("server", "--port", "0", "--bind", "127.0.0.1")
+    link = _said(server, "rdpeer config import '(rdpeer://.*)'")[1]
+    for peer in (home, away):
+        peer("config", "import", link)
+    peer_id = home("id").strip()
+    listener = home.start("listen", "--open", stdin=DEVNULL)
+    _said(listener, f"rdpeer connect '{peer_id}@.*")
+    done = away.shell(command.removeprefix("$ ").replace(PEER, peer_id))
+
+    assert done.returncode == 0, done.stderr
+    traced = iter(done.stderr.splitlines())
+    for line in shown:
+        pattern, fields = _traced_pattern(line)
+        assert any(
+            re.fullmatch(pattern, said) and all(f" {f}=" in said for f in fields) for said in traced
+        ), f"{line!r} is not in {done.stderr}"
+    assert listener.communicate(timeout=50)[0] == "hello\n"
+
+
+def _traced_pattern(line: str) -> tuple[str, list[str]]:
+    found = re.fullmatch(r"rdpeer: trace: \S+ (->|<-) (\w+) \S+, \d+ bytes: ((?:sealed )?\w+)(.*)", line)
+    assert found, line
+    direction, carrier, name, fields = found.groups()
+    pattern = rf"rdpeer: trace: [\d:.]+ {direction} {carrier} \S+, \d+ bytes: {name}\b.*"
+    return pattern, re.findall(r" (\w+)=", fields)

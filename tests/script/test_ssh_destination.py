@@ -13,3 +13,9 @@ def test_an_option_is_no_destination(rdpeer: Rdpeer, destination: str) -> None:
         "rdpeer: hint: ssh's own options stand behind the ID: rdpeer ssh ID -p 22\n"
     )
     rdpeer("--server", "127.0.0.1:9", "ssh", destination, "-G", code=2, stderr=stderr)
+
+
+def test_what_was_asked_for_here_is_asked_for_behind_ssh(rdpeer: Rdpeer) -> None:
+    told = rdpeer("ssh-config", "--trace", "-v", "612345678")
+    assert " -v --trace connect -- 612345678\n" in told
+    assert "--trace" not in rdpeer("ssh-config", "612345678")

@@ -71,6 +71,16 @@ def test_common_variables_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None
     assert invocation.verbosity == 2
 
 
+@pytest.mark.parametrize("line", ["--trace inner", "inner --trace", "inner"])
+def test_a_trace_may_be_asked_for_everywhere(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[bool] = []
+    monkeypatch.setattr("rdpeer.cli.tracing.start", lambda: started.append(True))
+    if line == "inner":
+        monkeypatch.setenv("RDPEER_TRACE", "1")
+    assert _invoke(line)[0].trace
+    assert started == [True]
+
+
 def test_a_command_has_its_own_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RDPEER_RELAY", "1")
     monkeypatch.setenv("RDPEER_SERVE_BIND", "here")

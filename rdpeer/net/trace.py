@@ -1,0 +1,209 @@
+"""``--trace``: each message sent and received, one line each, for whoever wants to watch the protocol.
+
+Nothing is asked on the way of a payload. What is traced is wrapped where it is made: a conversation when it
+is driven, a stream for its opening, a channel when its keys are there, a server's socket when it serves.
+Where nobody traces, nothing is wrapped, and each of these functions gives back what it was given.
+
+The lines go to the log ``rdpeer.net.trace`` at level DEBUG; whoever wants them gives it a handler.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from rdpeer.crypto.channel import SecureChannel
+from rdpeer.crypto.secretstream import OVERHEAD
+from rdpeer.net.transport import FrameStream
+from rdpeer.protocol.conversation import (
+    Command,
+    Conversation,
+    DatagramReceived,
+    Event,
+    FrameReceived,
+    ListenerOpened,
+    OpenStream,
+    SendDatagram,
+    SendFrame,
+    SocketBound,
+    StreamClosed,
+    StreamFailed,
+    StreamOpened,
+)
+from rdpeer.protocol.handshake_base import Handshake
+from rdpeer.values import Endpoint, printable
+from rdpeer.wire.records import RecordType
+
+log = logging.getLogger(__name__)
+
+SENT = "->"
+RECEIVED = "<-"
+_HAPPENED = "--"
+
+Answer = Callable[[bytes, Any, float], bytes | None]
+
+
+def is_on() -> bool:
+    """Whether anybody traces; asked where something is made, never on the way of its payloads."""
+    return log.isEnabledFor(logging.DEBUG)
+
+
+def message(
+    direction: str, carrier: str, place: object, payload: bytes, *, between_peers: bool = False
+) -> None:
+    """Tells one payload: ``carrier`` is tcp, udp and the like, ``place`` the endpoint at the other end."""
+    from rdpeer.wire import readable  # whoever does not trace does not pay for them
+    from rdpeer.wire.dissect import Schema, identify
+
+    held = identify(payload, (Schema.SESSION if between_peers else Schema.RENDEZVOUS,))
+    what = readable.line(held) if held is not None else "no message that is known" if payload else "empty"
+    log.debug("%s %s %s, %d bytes: %s", direction, carrier, place, len(payload), what)
+
+
+def conversation(inner: Conversation) -> Conversation:
+    """``inner``, traced if anybody traces."""
+    return _TracedConversation(inner) if is_on() else inner
+
+
+def opening(stream: FrameStream, handshake: Handshake) -> FrameStream:
+    """``stream`` for the time of ``handshake``: what is in clear is told whole, records by type and size."""
+    return _Opening(stream, handshake) if is_on() else stream
+
+
+def answering(answer: Answer) -> Answer:
+    """``answer`` of a datagram socket that serves."""
+    if not is_on():
+        return answer
+
+    def traced(datagram: bytes, source: Any, now: float) -> bytes | None:
+        place = Endpoint.of(source)
+        message(RECEIVED, "udp", place, datagram)
+        reply = answer(datagram, source, now)
+        if reply is not None:
+            message(SENT, "udp", place, reply)
+        return reply
+
+    return traced
+
+
+class _TracedConversation:
+    """Sees all that a conversation is told and says."""
+
+    def __init__(self, inner: Conversation) -> None:
+        self._inner = inner
+        self._places: dict[str, str] = {}
+        self._server = ""
+
+    @property
+    def deadline(self) -> float | None:
+        return self._inner.deadline
+
+    def handle(self, event: Event, now: float) -> list[Command]:
+        self._hear(event)
+        commands = self._inner.handle(event, now)
+        for command in commands:
+            self._say(command)
+        return commands
+
+    def _hear(self, event: Event) -> None:
+        match event:
+            case SocketBound(remote):
+                self._server = f"udp {remote}"
+            case DatagramReceived(payload=payload):
+                _message(RECEIVED, self._server, payload)
+            case FrameReceived(stream, payload):
+                _message(RECEIVED, self._places[stream], payload)
+            case StreamOpened(stream, _, remote):
+                carrier, _, address = self._places[stream].partition(" ")
+                self._places[stream] = f"{carrier} {remote or address}"
+                _happened(self._places[stream], "connected")
+            case StreamFailed(stream, reason):
+                _happened(self._places[stream], f"failed: {reason}")
+            case StreamClosed(stream):
+                _happened(self._places[stream], "closed by the other end")
+            case ListenerOpened(_, local):
+                _happened(f"tcp {local}", "listening")
+
+    def _say(self, command: Command) -> None:
+        match command:
+            case SendDatagram(payload):
+                _message(SENT, self._server, payload)
+            case SendFrame(stream, payload):
+                _message(SENT, self._places[stream], payload)
+            case OpenStream(stream=stream, address=address):
+                scheme, separator, _ = str(address).partition("://")
+                self._places[stream] = f"{scheme if separator else 'tcp'} {address}"
+
+
+class _Opening(FrameStream):
+    """A stream under a handshake: the first payload of each direction is in clear (docs/CHANNEL.md 1)."""
+
+    def __init__(self, stream: FrameStream, handshake: Handshake) -> None:
+        self._stream = stream
+        self._carrier = type(stream).__name__.removesuffix("Stream").lower()
+        self._opened: set[str] = set()
+        self.local, self.remote = stream.local, stream.remote
+        handshake.on_channel = self._on_channel
+
+    @property
+    def limit(self) -> int:
+        return self._stream.limit
+
+    @limit.setter
+    def limit(self, value: int) -> None:
+        self._stream.limit = value
+
+    async def receive(self) -> bytes | None:
+        payload = await self._stream.receive()
+        if payload is not None:
+            self._first(RECEIVED, payload)
+        return payload
+
+    def send(self, payload: bytes) -> None:
+        self._first(SENT, payload)
+        self._stream.send(payload)
+
+    async def drain(self) -> None:
+        await self._stream.drain()
+
+    async def close(self) -> None:
+        await self._stream.close()
+
+    def abort(self) -> None:
+        self._stream.abort()
+
+    def _first(self, direction: str, payload: bytes) -> None:
+        if direction not in self._opened:
+            self._opened.add(direction)
+            message(direction, self._carrier, self.remote, payload, between_peers=True)
+
+    def _on_channel(self, channel: SecureChannel) -> None:
+        """From here on what is said is told by the channel, which outlives the handshake."""
+        place, seal, open_ = f"{self._carrier} {self.remote}", channel.seal, channel.open
+
+        def traced_seal(plaintext: bytes, final: bool = False) -> bytes:
+            _record(SENT, place, plaintext)
+            return seal(plaintext, final)
+
+        def traced_open(sealed: bytes) -> tuple[bytes, bool]:
+            plaintext, final = open_(sealed)
+            _record(RECEIVED, place, plaintext)
+            return plaintext, final
+
+        channel.seal, channel.open = traced_seal, traced_open
+
+
+def _message(direction: str, place: str, payload: bytes) -> None:
+    carrier, _, address = place.partition(" ")
+    message(direction, carrier, address, payload)
+
+
+def _record(direction: str, place: str, record: bytes) -> None:
+    """A record by its type and the size of its frame; never what is in it."""
+    kind = RecordType(record[0]).name if record and record[0] in set(RecordType) else "a record"
+    log.debug("%s %s, %d bytes: sealed %s", direction, place, len(record) + OVERHEAD, kind)
+
+
+def _happened(place: str, what: str) -> None:
+    log.debug("%s %s: %s", _HAPPENED, place, printable(what))

@@ -1,0 +1,41 @@
+"""``rdpeer server --trace``: what the server hears and says, on each of its sockets."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import pytest
+from bare_clients import Datagrams, Stream, message
+
+from rdpeer.server import Server
+from rdpeer.wire import rendezvous_pb2 as wire
+
+PEER = "612345678"
+
+
+async def test_each_message_is_told_once(
+    server: Callable[..., Server], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "rdpeer.net.trace")
+    async with server() as running:
+        with Datagrams(running) as peer:
+            await peer.register(PEER)
+            async with Stream(running.base) as asker:
+                key = running.key.text
+                asker.send(
+                    message(punch_hole_request=wire.PunchHoleRequest(id=PEER, licence_key=key, version="1"))
+                )
+                assert (await peer.hear()).HasField("fetch_local_addr")
+            async with Stream(running.base - 1) as asker:
+                asker.send(message(online_request=wire.OnlineRequest(peers=[PEER])))
+                await asker.hear_message()
+    told = [record.getMessage() for record in caplog.records if record.name == "rdpeer.net.trace"]
+    assert [(line[:2], line.split()[1], line.split(": ")[1].split()[0]) for line in told] == [
+        ("<-", "udp", "RegisterPk"),
+        ("->", "udp", "RegisterPkResponse"),
+        ("<-", "tcp", "PunchHoleRequest"),
+        ("->", "udp", "FetchLocalAddr"),
+        ("<-", "tcp", "OnlineRequest"),
+        ("->", "tcp", "OnlineResponse"),
+    ]
