@@ -28,6 +28,7 @@ COMMANDS = {
     "ssh-config": "Print the lines for ~/.ssh/config that reach a peer.",
     "online": "Tell whether peers are online.",
     "ping": "Tell the path to a peer and its round trip.",
+    "nat": "Tell how this machine's NAT maps ports, and what that means.",
     "discover": "Find peers on the local network.",
     "config": "Read and change settings.",
     "decode": "Show captured messages in readable form.",

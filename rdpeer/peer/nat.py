@@ -2,11 +2,57 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from rdpeer.net.driver import converse
 from rdpeer.peer.setup import rendezvous_server, within
-from rdpeer.protocol.nat import Nat, NatProbe
+from rdpeer.protocol.nat import Mapping, Nat, NatProbe
 from rdpeer.settings import Settings
 from rdpeer.values import ServerAddress
+
+
+class Situation(StrEnum):
+    """What a Nat comes to, for people; what it means is that of docs/PROTOCOL.md 2.7."""
+
+    OPEN = "open"
+    CONE = "cone"
+    SYMMETRIC = "symmetric"
+    UNKNOWN = "unknown"
+
+    @staticmethod
+    def of(nat: Nat) -> Situation:
+        match nat.mapping:
+            case Mapping.SYMMETRIC:
+                return Situation.SYMMETRIC
+            case Mapping.UNKNOWN:
+                return Situation.UNKNOWN
+            case _:
+                return Situation.OPEN if nat.translates is False else Situation.CONE
+
+    @property
+    def mapping(self) -> str:
+        """What happens to our ports."""
+        return _MAPPINGS[self]
+
+    @property
+    def meaning(self) -> str:
+        """To whom there can be direct paths. The same network is one whatever is in front of it."""
+        return _MEANINGS[self]
+
+
+_MAPPINGS = {
+    Situation.OPEN: "no NAT: the server sees our own address",
+    Situation.CONE: "one external port, whatever the destination",
+    Situation.SYMMETRIC: "a new external port for each destination",
+    Situation.UNKNOWN: "the server did not tell enough",
+}
+
+_MEANINGS = {
+    Situation.OPEN: "with any peer, where no firewall is in the way",
+    Situation.CONE: "with peers that are open or behind a cone; the relay carries the rest",
+    Situation.SYMMETRIC: "with peers that are open; the relay carries the rest",
+    Situation.UNKNOWN: "each is tried; where none comes about, the relay carries the bytes",
+}
 
 
 async def nat(settings: Settings) -> Nat:

@@ -1,0 +1,56 @@
+"""``rdpeer nat``: what is between this machine and the others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from rdpeer.cli import voice
+from rdpeer.cli.common import Command, Invocation, run
+
+if TYPE_CHECKING:
+    from rdpeer.protocol.nat import Nat
+
+_UNANSWERED = 3
+
+
+@click.command(cls=Command, json=True)
+@click.pass_obj
+def command(invocation: Invocation) -> int:
+    """Tell how this machine's NAT maps ports, and what that means.
+
+    The server is asked on two of its ports. Ends with 0 if the mapping was found,
+    with 3 if the server did not tell enough.
+    """
+    from rdpeer.peer.nat import Situation, nat
+
+    settings = invocation.settings()
+    found = run(lambda: nat(settings))
+    situation = Situation.of(found)
+    if invocation.json:
+        voice.answer_json(
+            {
+                "mapping": situation.value,
+                "local": str(found.local),
+                "external": str(found.external) if found.external else None,
+                "ports": found.ports,
+                "meaning": situation.meaning,
+                "reason": found.reason,
+            }
+        )
+    else:
+        voice.answer(f"mapping: {situation.value}, {found.reason or situation.mapping}")
+        voice.answer(f"local: {found.local}")
+        voice.answer(f"external: {_external(found)}")
+        voice.answer(f"direct paths: {situation.meaning}")
+    return _UNANSWERED if situation is Situation.UNKNOWN else 0
+
+
+def _external(nat: Nat) -> str:
+    if nat.external:
+        return str(nat.external)
+    if not nat.ports:
+        return "unknown"
+    ports = " and ".join(map(str, dict.fromkeys(nat.ports)))
+    return f"port {ports}; this server does not tell the address"

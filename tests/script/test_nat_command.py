@@ -1,0 +1,63 @@
+"""``rdpeer nat``: what it tells. How it finds out is tests/playbook/test_nat_probe.py's."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+from threading import Thread
+
+import pytest
+from network import Network
+from program import Rdpeer
+
+from rdpeer.cli.nat import _external
+from rdpeer.peer.nat import Situation
+from rdpeer.protocol.nat import Mapping, Nat
+from rdpeer.values import Endpoint
+
+LOCAL, PUBLIC = Endpoint("192.168.1.7", 5000), Endpoint("198.51.100.20", 5000)
+
+
+@pytest.mark.parametrize(
+    ("found", "situation", "external"),
+    [
+        (Nat(Mapping.ASYMMETRIC, PUBLIC, (5000, 5000), PUBLIC), Situation.OPEN, "198.51.100.20:5000"),
+        (Nat(Mapping.ASYMMETRIC, LOCAL, (5000, 5000), PUBLIC), Situation.CONE, "198.51.100.20:5000"),
+        (Nat(Mapping.ASYMMETRIC, LOCAL, (5000, 5000), None), Situation.CONE, "port 5000; .*"),
+        (Nat(Mapping.SYMMETRIC, LOCAL, (61, 62), None), Situation.SYMMETRIC, "port 61 and 62; .*"),
+        (Nat(Mapping.UNKNOWN, LOCAL, (61,), None, "why"), Situation.UNKNOWN, "port 61; .*"),
+        (Nat(Mapping.UNKNOWN, LOCAL, (), None, "why"), Situation.UNKNOWN, "unknown"),
+    ],
+)
+def test_what_it_comes_to(found: Nat, situation: Situation, external: str) -> None:
+    assert Situation.of(found) is situation
+    assert re.fullmatch(external, _external(found))
+    assert situation.meaning
+    assert situation.mapping
+
+
+def test_without_a_nat(network: Network) -> None:
+    told = network.near("nat")
+    endpoint = r"127\.0\.0\.1:\d+"
+    assert re.fullmatch(
+        f"mapping: open, .*\nlocal: ({endpoint})\nexternal: \\1\ndirect paths: with any peer.*\n", told
+    )
+
+
+def test_json(network: Network) -> None:
+    told = json.loads(network.near("nat", "--json"))
+    assert told.keys() == {"mapping", "local", "external", "ports", "meaning", "reason"}
+    assert (told["mapping"], told["external"], told["reason"]) == ("open", told["local"], "")
+
+
+def test_a_server_that_is_no_rendezvous_server(rdpeer: Rdpeer) -> None:
+    """It takes the connection and closes it; nothing is at the port below."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        Thread(target=lambda: server.accept()[0].close(), daemon=True).start()
+        told = rdpeer("nat", "--server", f"127.0.0.1:{server.getsockname()[1]}", code=3, stderr="")
+    assert told.startswith("mapping: unknown, ")
+
+
+def test_no_server(rdpeer: Rdpeer) -> None:
+    rdpeer("nat", code=2, stderr=re.compile("rdpeer: error: no server is set\nrdpeer: hint: .*\n"))
