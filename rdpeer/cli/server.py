@@ -51,6 +51,9 @@ if TYPE_CHECKING:
     envvar=["RDPEER_SERVE_ALWAYS_USE_RELAY", "ALWAYS_USE_RELAY"],
     help="Keep peers from direct paths.",
 )
+@click.option("--enrol", metavar="open|approve|closed", help="Who may register a new ID; open unless given.")
+@click.option("--allow-keys", metavar="FILE", help="Keys of peers that may register in any case.")
+@click.option("--blocklist", metavar="FILE", help="Addresses, networks and IDs that are not served.")
 @click.option("--ready-file", metavar="PATH", help="Write the server's link there when it is ready.")
 @click.pass_context
 def command(

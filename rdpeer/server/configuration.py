@@ -20,8 +20,10 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from rdpeer.errors import UsageError
+from rdpeer.server.enrolment import Mode
 from rdpeer.server.limits import Limits
 from rdpeer.server.options import ServerOptions, quoted
 from rdpeer.store.files import read_text
@@ -37,6 +39,9 @@ KINDS: dict[str, type] = {
     "key": str,
     "only": str,
     "always-use-relay": bool,
+    "enrol": Mode,
+    "allow-keys": Path,
+    "blocklist": Path,
 }
 """The options that may stand in a file. A list may also be one text, its items separated by commas."""
 
@@ -59,7 +64,7 @@ def load(data_dir: Path, given: Values, file: Path | None = None) -> ServerOptio
     limits = table.pop("limits", {})
     values = _hbbs(data_dir / _HBBS_FILE) | _checked(str(path), table) | _checked("the command line", given)
     fields = {name.replace("-", "_"): value for name, value in values.items()}
-    return ServerOptions(data_dir, limits=_limits(str(path), limits), **fields)  # type: ignore[arg-type]
+    return ServerOptions(data_dir, limits=_limits(str(path), limits), **fields)
 
 
 def _parsed(path: Path, text: str) -> dict[str, object]:
@@ -69,21 +74,23 @@ def _parsed(path: Path, text: str) -> dict[str, object]:
         raise UsageError(f"{path}: {str(error)[:1].lower()}{str(error)[1:]}") from error
 
 
-def _checked(where: str, values: Values) -> dict[str, object]:
+def _checked(where: str, values: Values) -> dict[str, Any]:
     return {name: _value(where, name, value) for name, value in values.items()}
 
 
-def _value(where: str, name: str, value: object) -> object:
+def _value(where: str, name: str, value: object) -> Any:
     kind = KINDS.get(name)
     if kind is None:
         raise UsageError(f"{where}: no such option: {quoted(name)}", hint=f"options are {', '.join(KINDS)}")
     if kind is list:
         return _items(where, name, value)
-    if kind is float and type(value) is int:
-        return float(value)
-    if type(value) is not kind:
-        raise UsageError(f"{where}: {name}: not {_NOUNS[kind]}: {quoted(value)}")
-    return value
+    wanted = str if kind in (Mode, Path) else kind
+    if type(value) is not wanted and not (kind is float and type(value) is int):
+        raise UsageError(f"{where}: {name}: not {_NOUNS[wanted]}: {quoted(value)}")
+    try:
+        return kind(value)
+    except ValueError as error:
+        raise UsageError(f"{where}: {name}: {error}") from None
 
 
 _NOUNS = {int: "a whole number", float: "a number", str: "a text in quotes", bool: "true or false"}
@@ -111,9 +118,9 @@ def _limits(where: str, table: object) -> Limits:
     return Limits(**values)
 
 
-def _hbbs(path: Path) -> dict[str, object]:
+def _hbbs(path: Path) -> dict[str, Any]:
     """hbbs takes a name in either case, with - or _; all its values are texts."""
-    found: dict[str, object] = {}
+    found: dict[str, Any] = {}
     for line in (read_text(path) or "").splitlines():
         name, equals, value = line.partition("=")
         option = _HBBS_NAMES.get(name.strip().lower().replace("_", "-"))

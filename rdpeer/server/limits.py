@@ -1,4 +1,7 @@
-"""Every cap of the server in one place: nothing that a stranger can fill is without one."""
+"""Every cap of the server in one place: nothing that a stranger can fill is without one.
+
+The operator may set those of ``Limits`` in the configuration file.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,9 @@ class Limits:
 
     peers: int = 200_000
     """Known peers, online or not; about 1 KiB each in memory. A new ID beyond it is told SERVER_ERROR."""
+
+    waiting: int = 1_000
+    """Newcomers that wait for the operator's approval; the one that asked longest ago gives way."""
 
     unsaved: int = 10_000
     """Registrations on their way to the disk; beyond it they are not answered, and come again."""

@@ -9,10 +9,16 @@ from pathlib import Path
 from rdpeer.errors import UsageError
 from rdpeer.net.ports import Service
 from rdpeer.net.pump import PumpName
+from rdpeer.server.blocks import read_list
+from rdpeer.server.enrolment import Mode
 from rdpeer.server.limits import Limits
+from rdpeer.store import authorized_peers
 from rdpeer.values import BASE_PORT, PublicKey, ServerAddress, ServerKey, printable
 
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - a server is there to be reached
+BLOCKLIST = "blocklist.txt"
+"""In the data folder, as hbbr has it."""
+
 OWN_KEY = ("-", "_")
 """How hbbs spells the key pair in the data folder."""
 
@@ -43,6 +49,15 @@ class ServerOptions:
     always_use_relay: bool = False
     """Peers are told to relay, those of one network too."""
 
+    enrol: Mode = Mode.OPEN
+    """Who may register anew."""
+
+    allow_keys: Path | None = None
+    """A file of peers' keys that may in any case; its lines are those of authorized_peers."""
+
+    blocklist: Path | None = None
+    """Addresses, networks and IDs that are not served; None for ``blocklist.txt`` in the data folder."""
+
     limits: Limits = field(default_factory=Limits)
     pump: PumpName = "auto"
 
@@ -62,6 +77,17 @@ class ServerOptions:
                 f"no such service: {quoted(self.only)}", hint="services are rendezvous and relay"
             )
         _ = self.demanded_key
+        for path in (self.allow_keys, self.blocklist):
+            if path is not None and not path.is_file():
+                raise UsageError(f"cannot read {path}: no such file")
+
+    def read_allowed_keys(self) -> list[PublicKey]:
+        """UsageError where the file cannot be read."""
+        return list(authorized_peers.read(self.allow_keys)) if self.allow_keys else []
+
+    def read_blocklist(self) -> list[str]:
+        """UsageError where the file cannot be read."""
+        return read_list(self.blocklist or self.data_dir / BLOCKLIST)
 
     @property
     def is_rendezvous(self) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from rdpeer.errors import RemoteProtocolError
 from rdpeer.net.connections import Connection, Listener, accept
 from rdpeer.server.admission import Admission
+from rdpeer.server.blocks import Blocks
 
 log = logging.getLogger(__name__)
 
@@ -17,10 +18,11 @@ Serve = Callable[[int, Connection], Awaitable[None]]
 
 
 class Reception:
-    """The open connections by number. ``name`` is the service's, for the log."""
+    """The open connections by number. ``name`` is for the log; whom ``blocks`` has is closed at once."""
 
-    def __init__(self, name: str, admission: Admission) -> None:
+    def __init__(self, name: str, admission: Admission, blocks: Blocks) -> None:
         self.admission = admission
+        self._blocks = blocks
         self.open: dict[int, Connection] = {}
         self._name = name
 
@@ -29,18 +31,32 @@ class Reception:
         loop = asyncio.get_running_loop()
         async with asyncio.TaskGroup() as visits:
             async for connection in accept(listener):
-                number = self.admission.admit(connection.remote, loop.time())
+                number = self._admit(connection, loop.time())
                 if number is None:
-                    log.info("%s: no room for %s", self._name, connection.remote)
                     connection.close()
                     continue
                 self.open[number] = connection
                 visits.create_task(self._visit(number, connection, serve))
 
+    def _admit(self, connection: Connection, now: float) -> int | None:
+        if self._blocks.any and self._blocks.has_ip(connection.remote.ip):
+            log.info("%s: %s is blocked", self._name, connection.remote)
+            return None
+        number = self.admission.admit(connection.remote, now)
+        if number is None:
+            log.info("%s: no room for %s", self._name, connection.remote)
+        return number
+
     def sweep(self, now: float) -> None:
         """Ends the connections that were silent for too long."""
         for number in self.admission.overdue(now):
             self.open[number].hang_up()
+
+    def hang_up_blocked(self) -> None:
+        """Ends the connections of those who are blocked by now."""
+        for connection in self.open.values():
+            if self._blocks.has_ip(connection.remote.ip):
+                connection.hang_up()
 
     def close(self) -> None:
         """Closes what is left when nothing runs any more: a visit that was cancelled before it began."""

@@ -20,9 +20,12 @@ import hmac
 from dataclasses import dataclass
 
 from rdpeer.errors import RemoteProtocolError
+from rdpeer.server.blocks import Blocks
+from rdpeer.server.enrolment import Enrolment, Mode
 from rdpeer.server.limits import MAX_DATAGRAM, Limits
 from rdpeer.server.rates import Distinct, Rows, network
 from rdpeer.server.registry import MAX_UUID, PK_BYTES, Registration, Registry, Source
+from rdpeer.server.strangers import Strangers
 from rdpeer.values import PeerId
 from rdpeer.wire import rendezvous_pb2 as wire
 from rdpeer.wire.messages import parse
@@ -51,11 +54,20 @@ class Save:
 
 
 class Registrations:
-    """The rules of registration over one registry."""
+    """The rules of registration over one registry. Who is blocked is not answered."""
 
-    def __init__(self, registry: Registry, limits: Limits) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        limits: Limits,
+        blocks: Blocks | None = None,
+        enrolment: Enrolment | None = None,
+    ) -> None:
         self._registry = registry
         self._limits = limits
+        self._blocks = blocks or Blocks()
+        self._enrolment = enrolment or Enrolment(Mode.OPEN, (), limits.waiting)
+        self._strangers = Strangers(registry, limits.sources)
         self._unsaved: set[str] = set()
         self._per_source: Rows[str] = Rows(30, 60.0, limits.sources)
         self._per_id: Rows[str] = Rows(3, 6.0, limits.sources)
@@ -63,9 +75,20 @@ class Registrations:
 
     def receive(self, datagram: bytes, source: Source, via: int, now: float) -> bytes | Save | None:
         """The answer to one datagram; a Save to be done before its answer; None where there is none."""
+        if self._blocks.any and self._blocks.has_ip(source[0]):
+            return None
         peer_id = _usual_register_peer(datagram)
         if peer_id is not None:
-            return self._register_peer(peer_id, source, via, now)
+            answer: bytes | Save | None = self._register_peer(peer_id, source, via, now)
+            if answer is KEEP_ALIVE:
+                return answer
+        else:
+            answer = self._unusual(datagram, source, via, now)
+        if isinstance(answer, bytes) and not self._strangers.may_hear(source[0], now):
+            return None
+        return answer
+
+    def _unusual(self, datagram: bytes, source: Source, via: int, now: float) -> bytes | Save | None:
         if len(datagram) > MAX_DATAGRAM:
             return None
         try:
@@ -91,7 +114,9 @@ class Registrations:
         self._unsaved.discard(save.registration.id)
         return _result(Result.SERVER_ERROR)
 
-    def _register_peer(self, peer_id: str, source: Source, via: int, now: float) -> bytes:
+    def _register_peer(self, peer_id: str, source: Source, via: int, now: float) -> bytes | None:
+        if self._blocks.any and self._blocks.has_id(peer_id):
+            return None
         peer = self._registry.peers.get(peer_id)
         if peer is None or peer.registration.ip != source[0]:
             return REQUEST_PK
@@ -101,7 +126,7 @@ class Registrations:
     def _register_pk(
         self, request: wire.RegisterPk, source: Source, via: int, now: float
     ) -> bytes | Save | None:
-        if not request.uuid or not request.pk:
+        if not request.uuid or not request.pk or self._blocks.has_id(request.id):
             return None
         refused = self._malformed(request) or self._too_frequent(request.id, source, now)
         if refused:
@@ -116,6 +141,8 @@ class Registrations:
         if peer is not None and peer.registration == new:
             peer.heard(source, via, now)
             return _result(Result.OK)
+        if (peer is None or peer.registration.pk != new.pk) and not self._enrolment.admits(new):
+            return _result(Result.NOT_DEPLOYED)
         self._unsaved.add(new.id)
         return Save(new, source, via)
 

@@ -7,6 +7,8 @@ comes back within one keep-alive.
 
 from __future__ import annotations
 
+import ipaddress
+from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -46,6 +48,13 @@ def fault(registration: Registration) -> str | None:
     return None
 
 
+def neighbourhood(ip: str) -> str:
+    """The /24 around an IPv4 address, as the socket functions have it; the /56 around an IPv6 one."""
+    if ":" not in ip:
+        return ip.rpartition(".")[0]
+    return f"{int(ipaddress.IPv6Address(ip.partition('%')[0])) >> 72:x}::/56"
+
+
 class Peer:
     """A known peer. ``source`` is where it was last heard from, None before that; ``via`` is the number
     of our socket that heard it, the only one that its NAT lets through."""
@@ -63,15 +72,20 @@ class Peer:
         self.via = via
         self.seen = now
 
+    def forget(self) -> None:
+        """It is offline until it is heard again."""
+        self.source = None
+
     def is_online(self, now: float) -> bool:
         return self.source is not None and now - self.seen < OFFLINE_AFTER
 
 
 class Registry:
-    """The known peers by ID."""
+    """The known peers by ID, and how many of them each neighbourhood has."""
 
     def __init__(self, registrations: Iterable[Registration] = ()) -> None:
         self.peers = {registration.id: Peer(registration) for registration in registrations}
+        self.neighbourhoods = Counter(neighbourhood(peer.registration.ip) for peer in self.peers.values())
 
     def online(self, peer_id: str, now: float) -> Peer | None:
         peer = self.peers.get(peer_id)
@@ -82,5 +96,21 @@ class Registry:
         peer = self.peers.get(registration.id)
         if peer is None:
             peer = self.peers[registration.id] = Peer(registration)
-        peer.registration = registration
+        else:
+            self._move_out(peer)
+            peer.registration = registration
+        self.neighbourhoods[neighbourhood(registration.ip)] += 1
         return peer
+
+    def remove(self, peer_id: str) -> bool:
+        """Forgets a peer; False if it is not known."""
+        peer = self.peers.pop(peer_id, None)
+        if peer is not None:
+            self._move_out(peer)
+        return peer is not None
+
+    def _move_out(self, peer: Peer) -> None:
+        place = neighbourhood(peer.registration.ip)
+        self.neighbourhoods[place] -= 1
+        if not self.neighbourhoods[place]:
+            del self.neighbourhoods[place]

@@ -17,8 +17,10 @@ from rdpeer.net.pump import make_pump
 from rdpeer.net.transport.dial import answers
 from rdpeer.server import hbbs
 from rdpeer.server.admission import Admission
+from rdpeer.server.blocks import Blocks
 from rdpeer.server.broker import Broker
 from rdpeer.server.database import Database
+from rdpeer.server.enrolment import Enrolment
 from rdpeer.server.keypair import PUBLIC_FILE, load_or_create
 from rdpeer.server.keys import Keys, names
 from rdpeer.server.limits import Limits
@@ -131,6 +133,7 @@ class Server:
         host = options.address or local_address(ports.addresses)
         self.link = ServerLink(ServerAddress(host, ports.base), ServerKey(self.key.text))
         self._relays = Relays(options.relays(ports.base))
+        self._blocks = Blocks([*options.read_blocklist(), *self._database.blocks()])
         limits = _affordable(options.limits)
         rendezvous, relay = self._receptions = [
             self._reception(name, limits) for name in ("rendezvous", "relay")
@@ -148,7 +151,7 @@ class Server:
 
     def _reception(self, name: str, limits: Limits) -> Reception:
         admission = Admission(limits.connections, limits.connections_per_address, limits.frame_timeout)
-        reception = Reception(name, admission)
+        reception = Reception(name, admission, self._blocks)
         self._resources.callback(reception.close)
         return reception
 
@@ -163,7 +166,9 @@ class Server:
             lambda: secrets.randbits(32),
             always_relay=self._options.always_use_relay,
         )
-        return Rendezvous(registry, Registrations(registry, limits), broker, self._database, reception)
+        enrolment = Enrolment(self._options.enrol, self._options.read_allowed_keys(), limits.waiting)
+        registrations = Registrations(registry, limits, self._blocks, enrolment)
+        return Rendezvous(registry, registrations, broker, self._database, reception)
 
     async def _run(self, ports: ServerPorts) -> None:
         async with asyncio.TaskGroup() as services:

@@ -15,6 +15,7 @@ from rdpeer.crypto.identities import open_id_pk
 from rdpeer.errors import UsageError
 from rdpeer.net.ports import bind_ports
 from rdpeer.server import Server
+from rdpeer.server.enrolment import Mode
 from rdpeer.values import Endpoint, PublicKey, ServerLink
 from rdpeer.wire import rendezvous_pb2 as wire
 from rdpeer.wire.endpoints import mangle, unmangle
@@ -260,3 +261,29 @@ async def test_a_relay_without_a_key_has_its_own_pair(server: MakeServer) -> Non
         async with Stream(relay.base + 1) as right:
             right.send(message(request_relay=wire.RequestRelay(uuid="t", licence_key=relay.key.text)))
             await until(lambda: relay.parked == 1)
+
+
+async def test_a_blocked_address_is_not_served(server: MakeServer, tmp_path: Path) -> None:
+    (tmp_path / "blocklist.txt").write_text("127.0.0.0/8\n")
+    async with server(data_dir=tmp_path) as running:
+        for port in (running.base - 1, running.base, running.base + 1):
+            async with Stream(port) as stream:
+                assert await stream.ended()
+
+
+async def test_a_list_that_is_named_has_to_be_there(server: MakeServer, tmp_path: Path) -> None:
+    for option in ("blocklist", "allow_keys"):
+        with pytest.raises(UsageError, match="no such file"):
+            server(**{option: tmp_path / "list"})
+
+
+async def test_a_closed_server_takes_listed_keys_alone(server: MakeServer, tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text(f"{PublicKey(PK)} laptop\n")
+    keys.chmod(0o600)
+    async with server(enrol=Mode.CLOSED, allow_keys=keys) as running:
+        with Datagrams(running) as peer:
+            await peer.register(PEER, pk=PK)
+            request = wire.RegisterPk(id="712345678", uuid=b"u", pk=bytes(32))
+            refused = await peer.ask(message(register_pk=request))
+            assert refused.register_pk_response.result == wire.RegisterPkResponse.NOT_DEPLOYED

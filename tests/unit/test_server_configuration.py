@@ -43,6 +43,7 @@ def test_lists_are_lists_or_texts(tmp_path: Path) -> None:
         ("always-use-relay = 1", "always-use-relay: not true or false: '1'"),
         ("bind = [1]", r"bind: not a list of texts: '\[1\]'"),
         ("color = 1", "no such option: 'color'"),
+        ("enrol = 'never'", "enrol: 'never' is none of open, approve, closed"),
         ("limits = 1", "limits is a table"),
         ("[limits]\nhope = 1", "no such limit: 'hope'"),
         ("[limits]\npeers = 0", "limits: peers: not a whole number above 0: '0'"),

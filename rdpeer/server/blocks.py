@@ -1,0 +1,82 @@
+"""Who is not served: addresses, networks and IDs.
+
+An entry is an IP address, a network (``192.0.2.0/24``) or else an ID. They come
+from the operator at run time, and from files, one at the beginning of each
+line; hbbr's ``blocklist.txt`` is such a file.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+from rdpeer.errors import UsageError
+from rdpeer.store.files import read_text
+from rdpeer.values import PeerId, printable
+
+
+class Blocks:
+    """``any`` is False while there is nothing to look for."""
+
+    def __init__(self, entries: Iterable[str] = ()) -> None:
+        self.set(entries)
+
+    def set(self, entries: Iterable[str]) -> None:
+        """These, and no others. ValueError for what is neither an address, a network nor an ID."""
+        ids: set[str] = set()
+        networks: defaultdict[tuple[int, int], set[int]] = defaultdict(set)
+        for entry in map(normal, entries):
+            if (network := _network(entry)) is None:
+                ids.add(entry)
+            else:
+                shift = network.max_prefixlen - network.prefixlen
+                networks[network.version, shift].add(int(network.network_address) >> shift)
+        self._ids, self._networks = ids, dict(networks)
+        self.any = bool(ids or networks)
+
+    def has_ip(self, ip: str) -> bool:
+        """``ip`` is an address, as text."""
+        address = ipaddress.ip_address(ip.partition("%")[0])
+        address = getattr(address, "ipv4_mapped", None) or address
+        number = int(address)
+        return any(
+            version == address.version and number >> shift in networks
+            for (version, shift), networks in self._networks.items()
+        )
+
+    def has_id(self, peer_id: str) -> bool:
+        return peer_id in self._ids
+
+
+def normal(entry: str) -> str:
+    """``entry`` in the one form that it has in lists. ValueError for what cannot be one."""
+    network = _network(entry)
+    if network is None:
+        return PeerId(entry).text
+    return str(network.network_address) if network.num_addresses == 1 else str(network)
+
+
+def read_list(path: Path) -> list[str]:
+    """The first words of the lines of a file; empty where there is none. What follows ``#`` does not count.
+
+    UsageError for a file that cannot be read, naming the line of an entry that cannot be one.
+    """
+    entries = []
+    for number, line in enumerate((read_text(path) or "").splitlines(), 1):
+        word = line.partition("#")[0].partition(" ")[0].strip()
+        if not word:
+            continue
+        try:
+            entries.append(normal(word))
+        except ValueError as error:
+            raise UsageError(f"{path}:{number}: {printable(word, 60)!r}: {error}") from None
+    return entries
+
+
+def _network(entry: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+    try:
+        return ipaddress.ip_network(entry, strict=False)
+    except ValueError:
+        return None
