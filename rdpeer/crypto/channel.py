@@ -54,13 +54,15 @@ def initiator_proof(t1: bytes, key: PublicKey, method: int) -> bytes:
 class SecureChannel:
     """Both directions, sealed. One task at an end seals, in the order of the wire; one opens."""
 
-    __slots__ = ("open", "seal")
+    __slots__ = ("exporter", "open", "seal")
 
-    def __init__(self, sealer: Sealer, opener: Opener) -> None:
+    def __init__(self, sealer: Sealer, opener: Opener, exporter: bytes) -> None:
         self.seal = sealer.seal
         """``seal(record, final=False) -> payload``: see :meth:`Sealer.seal`."""
         self.open = opener.open
         """``open(payload) -> (record, final)``: see :meth:`Opener.open`."""
+        self.exporter = exporter
+        """A secret beside the keys of the directions, from which others are made (docs/CHANNEL.md 6.1)."""
 
     @classmethod
     def derive(cls, *, initiator: bool, shared: bytes, session_key: bytes, t0: bytes) -> Self:
@@ -69,7 +71,7 @@ class SecureChannel:
         i2r = _direction(secret, b"i2r")
         r2i = _direction(secret, b"r2i")
         ours, theirs = (i2r, r2i) if initiator else (r2i, i2r)
-        return cls(Sealer(*ours), Opener(*theirs))
+        return cls(Sealer(*ours), Opener(*theirs), digest(key=secret, person=b"exporter"))
 
 
 def _direction(secret: bytes, name: bytes) -> tuple[bytes, bytes]:

@@ -20,14 +20,18 @@ from rdpeer.errors import ConnectionLost, RdpeerError
 from rdpeer.net.record_writer import RecordWriter
 from rdpeer.net.stream import Stream, failure
 from rdpeer.net.transport import FrameStream
+from rdpeer.net.transports import Transports
+from rdpeer.protocol.candidates import Candidates
 from rdpeer.protocol.session import MAX_RECORD, Session
 from rdpeer.protocol.session_events import (
+    CandidatesReceived,
     CreditGained,
     DataReceived,
     PeerEnded,
     PeerExited,
     PeerFinished,
     PeerStopped,
+    PeerSwitched,
     SessionEvent,
     StreamAccepted,
     StreamOffered,
@@ -36,6 +40,7 @@ from rdpeer.protocol.session_events import (
 )
 from rdpeer.wire.channel_pb2 import StreamRefused as RefusedMessage
 
+_LIMIT = MAX_RECORD + OVERHEAD
 _LAST_WORDS_TIMEOUT = 1.0
 _KEPT_MEMORY = 8 * 1024 * 1024
 
@@ -64,15 +69,19 @@ class Offer:
 class Link:
     """``async with Link(stream, channel, initiator=...) as link``: both ends are authenticated already.
 
-    The link owns ``stream``. Left without ``finish``, it aborts; left with an error, it first says what is
-    queued (a RESET) if that takes no longer than a second.
+    The link owns ``stream``, and those that it may move to; ``movable``: the other end is told that we
+    could. Left without ``finish``, it aborts; left with an error, it first says what is queued (a RESET)
+    if that takes no longer than a second.
     """
 
-    def __init__(self, stream: FrameStream, channel: SecureChannel, *, initiator: bool) -> None:
-        self._frames = stream
+    def __init__(
+        self, stream: FrameStream, channel: SecureChannel, *, initiator: bool, movable: bool = False
+    ) -> None:
+        self._initiator = initiator
+        self._transports = Transports(stream, initiator=initiator)
         self._open_record = channel.open
         self._now = asyncio.get_running_loop().time
-        self._session = Session(initiator=initiator, version=__version__, now=self._now())
+        self._session = Session(initiator=initiator, version=__version__, now=self._now(), movable=movable)
         self._writer = RecordWriter(stream, channel, self._session)
         self._streams: dict[int, Stream] = {}
         self._offers: deque[Offer] = deque()
@@ -80,7 +89,9 @@ class Link:
         self._error: RdpeerError | None = None
         self._undelivered: ConnectionLost | None = None  # of a stream that had ended well here
         self._tasks: list[asyncio.Task[None]] = []
-        stream.limit = MAX_RECORD + OVERHEAD
+        self._candidates: Candidates | None = None
+        self._leaving: asyncio.Task[None] | None = None
+        stream.limit = _LIMIT
 
     async def open(self, target: str = "") -> Stream:
         """A stream to ``target`` (HOST:PORT; empty: what the other end serves). PeerRefused says why not.
@@ -114,9 +125,51 @@ class Link:
         self._writer.wake()
         while not (self._session.final_sent and self._session.final_received):
             await self._change()
-        await self._frames.close()
+        await self._close()
         if self._undelivered is not None:
             raise self._undelivered
+
+    # Moving to another transport (docs/CHANNEL.md 6.1)
+
+    async def may_move(self) -> bool:
+        """Whether both ends could; waits for the other one's word."""
+        while not self._session.greeted:
+            await self._change()
+        return self._session.may_move
+
+    def offer_candidates(self, ours: Candidates) -> None:
+        """Tells the other end where we may be reached; once, and only if ``may_move``."""
+        self._session.offer_candidates(ours)
+        self._writer.wake()
+
+    async def candidates(self) -> Candidates:
+        """Where the other end says that it may be reached; waits for that."""
+        while self._candidates is None:
+            await self._change()
+        return self._candidates
+
+    def keep(self, name: bytes, stream: FrameStream) -> None:
+        """The responder's: ``stream`` has been joined, and the initiator may choose it by ``name``."""
+        stream.limit = _LIMIT
+        self._transports.keep(name, stream)
+
+    def move(self, name: bytes, stream: FrameStream) -> bool:
+        """The initiator's: goes on over ``stream``, which has been joined. False where it is too late.
+
+        From here on there is no way back: what ends ``stream`` ends the link.
+        """
+        if self._error is not None or not self._session.may_move:
+            stream.abort()
+            return False
+        self.keep(name, stream)
+        self._writer.move(stream, self._session.switch(name))
+        return True
+
+    async def moved(self) -> FrameStream:
+        """Waits until the other end's direction has moved: to what."""
+        while not self._transports.moved:
+            await self._change()
+        return self._transports.inward
 
     async def __aenter__(self) -> Self:
         _keep_freed_memory()
@@ -136,13 +189,20 @@ class Link:
                 await self._say_last_words()
         finally:
             self._fail(ConnectionLost("the connection was closed on this side"))
-            self._frames.abort()
+            self._transports.abort()
 
     async def _say_last_words(self) -> None:
         self._writer.flush()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LAST_WORDS_TIMEOUT):
-                await self._frames.close()
+                await self._close()
+
+    async def _close(self) -> None:
+        if self._leaving is not None:
+            if not self._initiator:
+                self._leaving.cancel()  # the other end is done, and may yet have to read what we said there
+            await asyncio.gather(self._leaving, return_exceptions=True)
+        await self._transports.close()
 
     # The tasks
 
@@ -159,11 +219,11 @@ class Link:
             self._changed.set()
 
     async def _receive(self) -> None:
-        session, dispatch = self._session, self._dispatch
+        session, dispatch, transports = self._session, self._dispatch, self._transports
         closed = ConnectionLost("the peer closed the connection before its end")
         events: list[SessionEvent] = []
         try:
-            while (payload := await self._frames.receive()) is not None:
+            while (payload := await transports.inward.receive()) is not None:
                 record, final = self._open_record(payload)
                 events = session.receive(record, final, self._now())
                 for event in events:
@@ -209,6 +269,20 @@ class Link:
                 self._lose(number, failure(event))
             case PeerFinished():
                 self._changed.set()
+            case CandidatesReceived(said):
+                self._candidates = said
+                self._changed.set()
+            case PeerSwitched(name):
+                self._follow(name)
+                self._changed.set()
+
+    def _follow(self, name: bytes) -> None:
+        """The other end has moved: the responder moves, too, and both leave the old stream."""
+        stream = self._transports.follow(name)
+        if not self._initiator and not self._session.final_sent:
+            self._writer.move(stream, self._session.switch(name))
+        self._leaving = asyncio.create_task(self._guard(self._transports.leave))
+        self._tasks.append(self._leaving)
 
     # For offers and streams
 

@@ -52,6 +52,12 @@ class RecordWriter:
         while self._send_next():
             pass
 
+    def move(self, stream: FrameStream, last: bytes) -> None:
+        """Sends the record ``last`` on the stream that is in use; all that follow it go on ``stream``."""
+        self._stream.send(self._seal(last))
+        self._stream = stream
+        self.wake()
+
     def _send_next(self) -> bool:
         item = self._session.next_record()
         if item is None:

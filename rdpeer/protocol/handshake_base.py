@@ -119,6 +119,13 @@ class Handshake:
             raise LocalProtocolError("the channel is not to be used before authentication")
         return there(self._channel)
 
+    @property
+    def transcript(self) -> bytes:
+        """T2, once Authenticated: the opening and both proofs."""
+        if self._state is not State.AUTHENTICATED:
+            raise LocalProtocolError("the transcript is not whole before authentication")
+        return self._transcript
+
     def lost(self, cause: RdpeerError | None = None) -> RdpeerError:
         """What it means that the stream ends now: by ``cause`` (a deadline, too), or in order."""
         return cause or ConnectionLost("the peer closed the connection during the handshake")

@@ -26,14 +26,18 @@ from collections.abc import Callable
 from google.protobuf.message import Message
 
 from rdpeer.errors import ConnectionLost, LocalProtocolError, RemoteProtocolError
+from rdpeer.protocol.candidates import Candidates, write_candidates
 from rdpeer.protocol.credit import LONE_WINDOW, SESSION_WINDOW, ReceiveCredit, SendCredit
+from rdpeer.protocol.migration import Migration
 from rdpeer.protocol.session_events import (
+    CandidatesReceived,
     CreditGained,
     DataReceived,
     PeerEnded,
     PeerExited,
     PeerFinished,
     PeerStopped,
+    PeerSwitched,
     SessionEvent,
     StreamAccepted,
     StreamOffered,
@@ -65,17 +69,20 @@ _MAX_STATUS = 255
 class Session:
     """One side. ``now`` is monotonic seconds everywhere; ``version`` is the program's, for people.
 
+    ``movable``: whether to announce that this end would move to another transport.
+
     ``receive`` raises RemoteProtocolError for what the other side must not do, ``handle_timeout``
     ConnectionLost when it was silent for too long; the session is not to be used after either.
     """
 
-    def __init__(self, *, initiator: bool, version: str, now: float) -> None:
+    def __init__(self, *, initiator: bool, version: str, now: float, movable: bool = False) -> None:
         self._streams = StreamTable(initiator)
         self._outward = SendCredit(SESSION_WINDOW)
         self._inward = ReceiveCredit(SESSION_WINDOW)
         self._control: deque[bytes] = deque()
         self._bulk: deque[tuple[int, int, bytes]] = deque()  # stream, bytes of payload, record
-        self._greeted = False
+        self.greeted = False
+        """Whether the other end's HELLO has come."""
         self._max_streams = 1  # until the other end has said how many
         self._ping_queued = self._pong_queued = False
         self._next_ping = now + PING_INTERVAL
@@ -86,7 +93,8 @@ class Session:
         """Bytes of DATA that wait in next_record's queue."""
         self.final_sent = False
         self.final_received = False
-        hello = pb.Hello(version=version, max_streams=MAX_STREAMS)
+        self._migration = Migration(initiator=initiator, announced=movable)
+        hello = pb.Hello(version=version, features=self._migration.features, max_streams=MAX_STREAMS)
         self._steer(RecordType.HELLO, hello)
 
     # Sending
@@ -211,6 +219,30 @@ class Session:
         """Whether nothing can be said on the stream any more."""
         return self._streams.get(number) is None
 
+    # Moving to another transport (rdpeer.protocol.migration)
+
+    @property
+    def may_move(self) -> bool:
+        """Whether both ends have announced that they would, and neither has finished."""
+        return self._migration.agreed and not (self.final_sent or self.final_received)
+
+    def offer_candidates(self, candidates: Candidates) -> None:
+        """Tells the other end where we may be reached; once, and only if ``may_move``."""
+        self._migration.offer()
+        self._steer(RecordType.CANDIDATES, write_candidates(candidates))
+
+    def switch(self, transport: bytes) -> bytes:
+        """The record to seal next, as the last one on the transport that our direction is on.
+
+        What is queued goes on ``transport``, which is called as the responder's JOIN named it.
+        The initiator does so once, if ``may_move`` and when both ends' candidates are out; the
+        responder when PeerSwitched has come, unless its FINAL is out.
+        """
+        if self.final_sent:
+            raise LocalProtocolError("nothing is said after FINAL")
+        self._migration.switch(transport)
+        return encode(RecordType.SWITCH, transport)
+
     # Time
 
     @property
@@ -240,14 +272,14 @@ class Session:
         self._last_heard = now
         if self.final_received:
             raise RemoteProtocolError("a record after the peer's FINAL")
-        if not final and self._greeted and is_data(record):
+        if not final and self.greeted and is_data(record):
             return self._receive_data(*decode_data(record))
         kind, body = decode(record)
         if final != (kind is RecordType.FINAL):
             raise RemoteProtocolError(
                 f"a record {kind.name} that is sealed as {'' if final else 'not '}final"
             )
-        if not self._greeted and kind not in _BEFORE_HELLO:
+        if not self.greeted and kind not in _BEFORE_HELLO:
             raise RemoteProtocolError(f"a record {kind.name} before the peer's HELLO")
         handle = _HANDLERS.get(kind)
         if handle is None:
@@ -274,10 +306,12 @@ class Session:
         return [DataReceived(number, data)]
 
     def _receive_hello(self, body: bytes) -> list[SessionEvent]:
-        if self._greeted:
+        if self.greeted:
             raise RemoteProtocolError("a second HELLO")
-        self._greeted = True
-        self._max_streams = max(1, parse(pb.Hello, body).max_streams)
+        self.greeted = True
+        hello = parse(pb.Hello, body)
+        self._max_streams = max(1, hello.max_streams)
+        self._migration.greet(hello.features)
         return [CreditGained(0)]
 
     def _receive_ping(self, _: bytes) -> list[SessionEvent]:
@@ -355,6 +389,13 @@ class Session:
             return []
         return [StreamReset(number, message.reason, printable(message.detail)), CreditGained(0)]
 
+    def _receive_candidates(self, body: bytes) -> list[SessionEvent]:
+        return [CandidatesReceived(self._migration.receive_candidates(body))]
+
+    def _receive_switch(self, body: bytes) -> list[SessionEvent]:
+        self._migration.receive_switch(body)
+        return [PeerSwitched(body)]
+
     def _receive_final(self, body: bytes) -> list[SessionEvent]:
         if body or self._bulk or not self._streams.all_ended:
             raise RemoteProtocolError("a FINAL while streams are open")
@@ -400,4 +441,6 @@ _HANDLERS: dict[RecordType, Callable[[Session, bytes], list[SessionEvent]]] = {
     RecordType.EXIT: Session._receive_exit,
     RecordType.RESET: Session._receive_reset,
     RecordType.FINAL: Session._receive_final,
+    RecordType.CANDIDATES: Session._receive_candidates,
+    RecordType.SWITCH: Session._receive_switch,
 }

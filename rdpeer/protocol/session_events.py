@@ -7,6 +7,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rdpeer.protocol.candidates import Candidates
+
+
+@dataclass(slots=True)
+class CandidatesReceived:
+    """Where the other end may be reached, as it says."""
+
+    said: Candidates
+
+
+@dataclass(slots=True)
+class PeerSwitched:
+    """The other end's next record comes on ``transport``, and nothing more on the one where this came."""
+
+    transport: bytes
+
 
 @dataclass(slots=True)
 class StreamOffered:
@@ -93,4 +109,6 @@ SessionEvent = (
     | PeerExited
     | StreamReset
     | PeerFinished
+    | CandidatesReceived
+    | PeerSwitched
 )

@@ -162,7 +162,9 @@ class Hello(_message.Message):
     """of the program, for people"""
     max_streams: _builtins.int
     @_builtins.property
-    def features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """"move": docs/CHANNEL.md 6.1"""
+
     def __init__(
         self,
         *,
@@ -392,3 +394,70 @@ class StreamReset(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StreamReset: _TypeAlias = StreamReset  # noqa: Y015
+
+@_typing.final
+class Candidate(_message.Message):
+    """One place where the sender may be reached without the relay."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Transport:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _TransportEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Candidate._Transport.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        UNKNOWN: Candidate._Transport.ValueType  # 0
+        UDP: Candidate._Transport.ValueType  # 1
+        TCP: Candidate._Transport.ValueType  # 2
+
+    class Transport(_Transport, metaclass=_TransportEnumTypeWrapper): ...
+    UNKNOWN: Candidate.Transport.ValueType  # 0
+    UDP: Candidate.Transport.ValueType  # 1
+    TCP: Candidate.Transport.ValueType  # 2
+
+    TRANSPORT_FIELD_NUMBER: _builtins.int
+    IP_FIELD_NUMBER: _builtins.int
+    PORT_FIELD_NUMBER: _builtins.int
+    transport: Global___Candidate.Transport.ValueType
+    ip: _builtins.bytes
+    """4 or 16 bytes"""
+    port: _builtins.int
+    def __init__(
+        self,
+        *,
+        transport: Global___Candidate.Transport.ValueType = ...,
+        ip: _builtins.bytes = ...,
+        port: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ip", b"ip", "port", b"port", "transport", b"transport"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Candidate: _TypeAlias = Candidate  # noqa: Y015
+
+@_typing.final
+class Candidates(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NONCE_FIELD_NUMBER: _builtins.int
+    CANDIDATES_FIELD_NUMBER: _builtins.int
+    nonce: _builtins.bytes
+    """16 bytes, fresh"""
+    @_builtins.property
+    def candidates(self) -> _containers.RepeatedCompositeFieldContainer[Global___Candidate]: ...
+    def __init__(
+        self,
+        *,
+        nonce: _builtins.bytes = ...,
+        candidates: _abc.Iterable[Global___Candidate] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "nonce", b"nonce"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Candidates: _TypeAlias = Candidates  # noqa: Y015

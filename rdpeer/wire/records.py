@@ -17,10 +17,7 @@ from rdpeer.errors import RemoteProtocolError
 
 
 class RecordType(IntEnum):
-    """The numbers are the wire's. A number not listed is RemoteProtocolError.
-
-    48 CANDIDATES, 49 SWITCH and 50 JOIN are kept for docs/CHANNEL.md 6.
-    """
+    """The numbers are the wire's. A number not listed is RemoteProtocolError."""
 
     RESPONDER_PROOF = 1
     INITIATOR_PROOF = 2
@@ -46,6 +43,11 @@ class RecordType(IntEnum):
     RESET = 41
     FINAL = 47
     """Empty, and sealed with the FINAL tag, which nothing else is."""
+    CANDIDATES = 48
+    SWITCH = 49
+    """16 bytes: the name of the transport that carries what follows in this direction."""
+    JOIN = 50
+    """The first frame each way on a transport that may follow: not sealed, and never inside a session."""
 
 
 DATA_HEAD = 5

@@ -30,6 +30,9 @@ def test_the_numbers_are_the_wires() -> None:
         "EXIT": 40,
         "RESET": 41,
         "FINAL": 47,
+        "CANDIDATES": 48,
+        "SWITCH": 49,
+        "JOIN": 50,
     }
 
 
@@ -54,7 +57,7 @@ def test_any_bytes_are_a_record_or_refused(data: bytes) -> None:
         assert bytes((kind,)) + body == data
 
 
-@pytest.mark.parametrize("number", [0, 7, 48, 49, 50, 255])
+@pytest.mark.parametrize("number", [0, 7, 51, 255])
 def test_unknown_and_reserved_types_are_refused(number: int) -> None:
     with pytest.raises(RemoteProtocolError, match=f"unknown type {number}"):
         records.decode(bytes((number,)) + b"body")
