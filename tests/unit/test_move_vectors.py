@@ -1,4 +1,4 @@
-"""Recorded bytes of a session that moves to another transport (docs/CHANNEL.md 6.1), made without our code."""
+"""Recorded bytes of a session that moves (docs/CHANNEL.md 6.1), made without our code."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_joins() -> None:
     payload, name = answer(key(initiator=False), joining.payload, random=lambda _: raw("b"))
     assert payload == frame("r2i_join")
     assert joining.receive(payload) == name == raw("b")
-    assert JOIN_BYTES == MOVE["join_bytes"]
+    assert MOVE["join_bytes"] == JOIN_BYTES
 
 
 @pytest.mark.parametrize("initiator", [True, False])
