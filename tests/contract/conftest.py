@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 
-from rdpeer.net.transport import FrameStream, memory
+from rdpeer.net.transport import FrameStream, memory, udp_stream
 from rdpeer.net.transport.tcp import TcpListener, TcpStream, connect
 from rdpeer.values import Endpoint, ServerAddress
 
@@ -60,7 +61,23 @@ async def over_narrow_tcp() -> AsyncIterator[tuple[FrameStream, FrameStream]]:
         right.abort()
 
 
-PATHS = {"memory": over_memory, "tcp": over_tcp, "narrow tcp": over_narrow_tcp}
+@asynccontextmanager
+async def over_udp() -> AsyncIterator[tuple[FrameStream, FrameStream]]:
+    near, far = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+    for sock in (near, far):
+        sock.bind(("127.0.0.1", 0))
+    left, right = await asyncio.gather(
+        udp_stream.connect(near, Endpoint.of(far.getsockname()), limit=LIMIT, timeout=10),
+        udp_stream.accept(far, Endpoint.of(near.getsockname()), limit=LIMIT, timeout=10),
+    )
+    try:
+        yield left, right
+    finally:
+        left.abort()
+        right.abort()
+
+
+PATHS = {"memory": over_memory, "tcp": over_tcp, "narrow tcp": over_narrow_tcp, "udp": over_udp}
 
 
 @pytest.fixture(params=PATHS)
