@@ -21,7 +21,7 @@ from __future__ import annotations
 import math
 from enum import Enum, auto
 
-from rdpeer.errors import RemoteProtocolError
+from rdpeer.errors import LocalProtocolError, RemoteProtocolError
 from rdpeer.protocol.kcp import Kcp
 from rdpeer.wire.kcp import (
     ACK,
@@ -119,7 +119,9 @@ class KcpConnection:
         return min(self._repeat_at, self._kcp.deadline, self._ping_at, self._heard + SILENCE)
 
     def send(self, data: bytes) -> None:
-        """Queues ``data``; dropped where nothing more may be sent."""
+        """Queues ``data``; dropped behind :meth:`close`. LocalProtocolError before it is established."""
+        if not self.established:
+            raise LocalProtocolError("nothing can be sent before the connection is established")
         if not self._closing and not self.closed:
             self._kcp.send(data)
 
@@ -217,20 +219,20 @@ class KcpConnection:
         self._repeated, self._repeat_at = 0, now
 
     def _repeat(self, now: float) -> None:
-        """What the state calls for, now and every 200 ms; SYN for ever, the rest a few times."""
+        """What the state calls for, now and every 200 ms; once the handshake is over, a few times."""
         again = self._repeated > 0
         self._repeated += 1
         self._repeat_at = now + _REPEAT_AFTER
         if self._state is _State.CONNECTING:
             self._queue(SYN, PING) if again else self._queue(SYN)
-        elif self._repeated > _REPETITIONS:
-            self._repeat_at = math.inf
-            if self._finished:
-                self._state = _State.CLOSED
         elif self._state is _State.ANSWERED:
             self._queue(SYN | ACK)
             if again:
                 self._outbox.append(self._kcp.ask())
+        elif self._repeated > _REPETITIONS:
+            self._repeat_at = math.inf
+            if self._finished:
+                self._state = _State.CLOSED
         elif self._finished:
             self._queue(FIN)
             self._close_if_over()
