@@ -83,21 +83,20 @@ def path(invocation: Invocation) -> None:
 
 
 @command.command("import", cls=Command, network=False, short_help="Take over a server's link.")
-@click.argument("link")
+@click.argument("link", metavar="LINK|FILE|TEXT")
 @click.pass_obj
 def import_(invocation: Invocation, link: str) -> None:
-    """Take server, key and relay from a LINK: rdpeer://host[:port]?key=KEY[&relay=HOST].
+    """Take server, key and relay from where they are written.
 
-    What the link does not have is unset: the key of another server is of no use.
+    LINK is rdpeer://host[:port]?key=KEY[&relay=HOST], FILE a RustDesk2.toml, TEXT what RustDesk's "Export
+    server config" copied, or the name of an installer that has its server in it.
+
+    What is not in there is unset: the key of another server is of no use.
     """
-    from rdpeer.errors import UsageError
     from rdpeer.store import config
-    from rdpeer.values import ServerLink
+    from rdpeer.store.stock_settings import server_link
 
-    try:
-        new = ServerLink.parse(link)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
+    new = server_link(link)
     config.change(
         invocation.profile,
         {
@@ -106,3 +105,6 @@ def import_(invocation: Invocation, link: str) -> None:
             "relay-server": str(new.relay) if new.relay else None,
         },
     )
+    if not link.strip().startswith("rdpeer://"):  # there it stands for everybody to read
+        key = f"key {new.key.label}" if new.key else "no key"
+        voice.note(f"took server {new.server}, {key}, {f'relay {new.relay}' if new.relay else 'no relay'}")

@@ -70,8 +70,19 @@ def test_import_takes_the_whole_server(rdpeer: Rdpeer) -> None:
     assert rdpeer("config", "get", "relay-server") == "b:21117\n"
 
 
+def test_import_of_a_desktop_s_settings_says_what_it_took(rdpeer: Rdpeer) -> None:
+    (rdpeer.folder / "RustDesk2.toml").write_text(
+        f"[options]\nkey = '{KEY}'\ncustom-rendezvous-server = 'hbbs.example'\nrelay-server = 'hbbr'\n"
+    )
+    told = "rdpeer: took server hbbs.example:21116, key SHA256:.{43}, relay hbbr:21117\n"
+    rdpeer("config", "import", "RustDesk2.toml", stderr=re.compile(told))
+    assert rdpeer("config", "get", "server") == "hbbs.example\n"
+    assert rdpeer("config", "get", "key") == f"{KEY}\n"
+    assert rdpeer("config", "get", "relay-server") == "hbbr:21117\n"
+
+
 @pytest.mark.parametrize(
-    "link", ["hbbs.example.org", "http://a", "rdpeer://", "rdpeer://a?kee=b", "rdpeer://a:b"]
+    "link", ["nowhere.toml", "hbbs.example.org", "http://a", "rdpeer://", "rdpeer://a?kee=b", "rdpeer://a:b"]
 )
 def test_import_refuses_other_links(rdpeer: Rdpeer, link: str) -> None:
     rdpeer("config", "import", link, code=2, stderr=re.compile("rdpeer: error: .*\n"))
