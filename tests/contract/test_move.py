@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 import pytest
-from conftest import LIMIT, over_memory, over_tcp
 from ends import Collector, Digest, Text, channel, finish, one_stream
 
 from rdpeer.errors import ConnectionLost, RemoteProtocolError
@@ -20,6 +19,7 @@ from rdpeer.protocol.candidates import Candidates
 
 NAME, OTHER = b"b" * 16, b"x" * 16
 MIB = 1024 * 1024
+LIMIT = 128 * 1024
 
 
 class Move:
@@ -47,21 +47,22 @@ class Move:
 
 
 @asynccontextmanager
-async def moving(path=over_memory) -> AsyncIterator[Move]:
+async def inside() -> AsyncIterator[tuple[FrameStream, FrameStream]]:
+    """A path of memory alone."""
+    yield memory.pair(LIMIT)
+
+
+@asynccontextmanager
+async def moving(joined=inside) -> AsyncIterator[Move]:
     async with (
-        path() as old,
-        path() as new,
+        joined() as old,
+        joined() as new,
         Link(old[0], channel(initiator=True), initiator=True, movable=True) as near,
         Link(old[1], channel(initiator=False), initiator=False, movable=True) as far,
     ):
         move = Move(near, far, old, new)
         await move.prepare()
         yield move
-
-
-@pytest.fixture(params=[over_memory, over_tcp], ids=["memory", "tcp"])
-def path(request):
-    return request.param
 
 
 class Pausing(Text):
@@ -84,9 +85,9 @@ async def until(true: Callable[[], bool]) -> None:
         await asyncio.sleep(0)
 
 
-async def test_while_much_flows_both_ways(path):
+async def test_while_much_flows_both_ways(joined):
     blob = random.Random(2).randbytes(MIB) * 56
-    async with moving(path) as move:
+    async with moving(joined) as move:
         ours, theirs = await one_stream(move.near, move.far)
         here, there = Digest(), Digest()
         carrying = asyncio.gather(ours.carry(Text(blob), here), theirs.carry(Text(blob), there))
@@ -126,8 +127,8 @@ async def test_what_the_old_path_still_holds_comes_before_what_is_on_the_new_one
 
 
 @pytest.mark.parametrize("first", ["near", "far"])
-async def test_while_one_direction_has_ended(path, first):
-    async with moving(path) as move:
+async def test_while_one_direction_has_ended(joined, first):
+    async with moving(joined) as move:
         ours, theirs = await one_stream(move.near, move.far)
         here, there = Collector(), Collector()
         pausing = Pausing(b"before, and after", 8)
@@ -143,8 +144,8 @@ async def test_while_one_direction_has_ended(path, first):
         assert {bytes(here.data), bytes(there.data)} == {b"all I have", b"before, and after"}
 
 
-async def test_while_nothing_is_said(path):
-    async with moving(path) as move:
+async def test_while_nothing_is_said(joined):
+    async with moving(joined) as move:
         await move()
         await to_its_end(move.old[0])
         ours, theirs = await one_stream(move.near, move.far)
@@ -160,8 +161,8 @@ async def to_its_end(stream: FrameStream) -> None:
         assert await stream.receive() is None
 
 
-async def test_streams_that_are_opened_and_end_while_it_moves(path):
-    async with moving(path) as move:
+async def test_streams_that_are_opened_and_end_while_it_moves(joined):
+    async with moving(joined) as move:
 
         async def one(text: bytes) -> bytes:
             stream = await move.near.open()
@@ -185,9 +186,9 @@ async def test_streams_that_are_opened_and_end_while_it_moves(path):
         await offers
 
 
-async def test_an_end_that_comes_while_it_moves(path):
+async def test_an_end_that_comes_while_it_moves(joined):
     """The initiator's SWITCH and everybody's last words are under way at once."""
-    async with moving(path) as move:
+    async with moving(joined) as move:
         ours, theirs = await one_stream(move.near, move.far)
         assert move.near.move(NAME, move.new[0])
         here, there = Collector(), Collector()
@@ -198,16 +199,16 @@ async def test_an_end_that_comes_while_it_moves(path):
         assert (len(here.data), len(there.data)) == (100_000, 100_000)
 
 
-async def test_a_responder_that_has_finished_does_not_move(path):
-    async with moving(path) as move:
+async def test_a_responder_that_has_finished_does_not_move(joined):
+    async with moving(joined) as move:
         finishing = asyncio.create_task(move.far.finish())
         assert move.near.move(NAME, move.new[0])  # its FINAL and our SWITCH cross
         await move.near.finish()
         await finishing
 
 
-async def test_too_late_to_begin(path):
-    async with moving(path) as move:
+async def test_too_late_to_begin(joined):
+    async with moving(joined) as move:
         finishing = asyncio.create_task(move.far.finish())
         assert await move.near.next_offer() is None
         assert not move.near.move(NAME, move.new[0])
@@ -224,31 +225,31 @@ async def both_lose(move: Move) -> None:
     assert all(isinstance(result, ConnectionLost) for result in results), results
 
 
-async def test_the_new_path_is_lost_before_the_move(path):
+async def test_the_new_path_is_lost_before_the_move(joined):
     """Nobody notices."""
-    async with moving(path) as move:
+    async with moving(joined) as move:
         move.new[0].abort()
         ours, theirs = await one_stream(move.near, move.far)
         await asyncio.gather(ours.carry(Text(b"x"), Collector()), theirs.carry(Text(b"y"), Collector()))
         await finish(move.near, move.far)
 
 
-async def test_the_new_path_is_lost_when_the_move_begins(path):
-    async with moving(path) as move:
+async def test_the_new_path_is_lost_when_the_move_begins(joined):
+    async with moving(joined) as move:
         assert move.near.move(NAME, move.new[0])
         move.new[0].abort()
         await both_lose(move)
 
 
-async def test_the_new_path_is_lost_at_the_far_end_when_the_move_begins(path):
-    async with moving(path) as move:
+async def test_the_new_path_is_lost_at_the_far_end_when_the_move_begins(joined):
+    async with moving(joined) as move:
         move.new[1].abort()
         assert move.near.move(NAME, move.new[0])
         await both_lose(move)
 
 
-async def test_the_new_path_is_lost_after_the_move(path):
-    async with moving(path) as move:
+async def test_the_new_path_is_lost_after_the_move(joined):
+    async with moving(joined) as move:
         await move()
         move.new[0].abort()
         await both_lose(move)
@@ -261,15 +262,15 @@ async def test_the_old_path_is_lost_before_its_last_record():
         await both_lose(move)
 
 
-async def test_a_name_that_the_responder_does_not_know(path):
-    async with moving(path) as move:
+async def test_a_name_that_the_responder_does_not_know(joined):
+    async with moving(joined) as move:
         assert move.near.move(OTHER, move.new[0])
         with pytest.raises(ConnectionLost, match="the direct path was lost while the session moved"):
             await move.far.moved()
 
 
-async def test_the_others_that_were_joined_are_closed(path):
-    async with moving(path) as move, path() as (left, right):
+async def test_the_others_that_were_joined_are_closed(joined):
+    async with moving(joined) as move, joined() as (left, right):
         move.far.keep(OTHER, right)
         await move()
         with pytest.raises(ConnectionLost):
