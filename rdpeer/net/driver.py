@@ -20,7 +20,8 @@ from rdpeer.errors import ConnectionLost, LocalProtocolError, RemoteProtocolErro
 from rdpeer.net import trace
 from rdpeer.net.clock import monotonic
 from rdpeer.net.resolve import resolve
-from rdpeer.net.transport.tcp import TcpListener, TcpStream, connect
+from rdpeer.net.transport.hole import TcpHole
+from rdpeer.net.transport.tcp import TcpStream, connect
 from rdpeer.net.udp import Datagrams
 from rdpeer.protocol.conversation import (
     CloseStream,
@@ -64,7 +65,7 @@ class Outcome:
 
     value: Any
     streams: dict[str, TcpStream] = field(default_factory=dict)
-    listeners: dict[str, TcpListener] = field(default_factory=dict)
+    listeners: dict[str, TcpHole] = field(default_factory=dict)
 
 
 async def converse(
@@ -92,7 +93,7 @@ class _Driver:
         self._waiting: dict[tuple[str, str], asyncio.Task[Event]] = {}
         self._leaving: set[asyncio.Task[Any]] = set()
         self._streams: dict[str, TcpStream] = {}
-        self._listeners: dict[str, TcpListener] = {}
+        self._listeners: dict[str, TcpHole] = {}
         self._datagrams: Datagrams | None = None
         self._tried: Endpoint | None = None
         self._done: Done | None = None
@@ -190,8 +191,8 @@ class _Driver:
             case OpenStream(name, address, reuse, beside):
                 local = self._streams[beside].local if beside else None
                 self._wait("stream", name, self._open(name, address, reuse, local))
-            case Listen(name, beside):
-                self._wait("listener", name, self._listen(name, self._streams[beside].local))
+            case Listen(name, beside, dial):
+                self._wait("listener", name, self._listen(name, self._streams[beside].local, dial))
             case SendFrame(name, payload):
                 self._streams[name].send(payload)
             case CloseStream(name):
@@ -239,12 +240,14 @@ class _Driver:
         self._streams[name] = stream
         return StreamOpened(name, stream.local, stream.remote)
 
-    async def _listen(self, name: str, endpoint: Endpoint) -> Event:
+    async def _listen(self, name: str, endpoint: Endpoint, dial: Endpoint | None) -> Event:
         try:
-            listener = await TcpListener.open(endpoint, limit=FRAME_LIMIT)
+            listener = await TcpHole.open(endpoint, limit=FRAME_LIMIT)
         except OSError as error:
             return ListenerFailed(name, str(error))
         self._listeners[name] = listener
+        if dial:
+            await listener.dial(dial)
         return ListenerOpened(name, listener.endpoint)
 
 

@@ -8,8 +8,8 @@ waits for a person, and no guess at a secret is spent on the way.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from functools import partial
@@ -17,38 +17,31 @@ from typing import Protocol
 
 from rdpeer.errors import (
     AuthenticationFailed,
-    ConnectionLost,
-    DeadlineExceeded,
     NoPath,
     PeerRefused,
 )
-from rdpeer.net.clock import monotonic
 from rdpeer.net.driver import converse
 from rdpeer.net.link import Link
 from rdpeer.net.pipe import Sink, Source
 from rdpeer.net.transport import FrameStream
-from rdpeer.net.transport.tcp import connect as connect_tcp
+from rdpeer.net.transport.hole import TcpHole
 from rdpeer.peer import handshaking
 from rdpeer.peer.paths import Attempt, VerifiedPath, race
 from rdpeer.peer.setup import within
 from rdpeer.peer.trust import Trust
+from rdpeer.peer.ways import Ways
 from rdpeer.protocol.choice import SecretNeeded, choose_method
 from rdpeer.protocol.gate import Method
-from rdpeer.protocol.handshake import MAX_PAYLOAD, InitiatorHandshake, SecureChannel
+from rdpeer.protocol.handshake import InitiatorHandshake, SecureChannel
+from rdpeer.protocol.opening import check_agreement
 from rdpeer.protocol.question import RendezvousServer
-from rdpeer.protocol.relay_leg import RELAY, JoinRelay, RelayRequest
 from rdpeer.protocol.relays import Relays
 from rdpeer.protocol.rendezvous import Offer, PunchRequest
-from rdpeer.protocol.tokens import UsedTokens, fresh_token
+from rdpeer.protocol.tokens import UsedTokens
+from rdpeer.protocol.traversal import LISTENER
 from rdpeer.store.identity import Identity
 from rdpeer.store.known_peers import Verdict
-from rdpeer.values import Endpoint, PeerId, PublicKey, ServerAddress
-
-DIAL_TIMEOUT = 5.0
-"""Seconds for a direct TCP connection: a peer on the same LAN answers in milliseconds, or never."""
-
-RELAY_TRIES = 3
-"""Legs tried at a relay, each with a fresh token."""
+from rdpeer.values import PeerId, PublicKey, ServerAddress
 
 
 class Way(Enum):
@@ -113,7 +106,7 @@ class Connector:
         """Raises an RdpeerError of every kind: each says where it ended."""
         while True:
             path, server_signed = await self.path()
-            with contextlib.ExitStack() as on_failure:
+            with ExitStack() as on_failure:
                 on_failure.callback(path.stream.abort)
                 try:
                     connection = await self._commit(path, server_signed)
@@ -132,15 +125,24 @@ class Connector:
         relays = Relays(self.server.address, self.relay_server)
         request = PunchRequest(self.peer, self.server, relays, force_relay=self.way is Way.RELAY)
         self.person.detail(f"asking {self.server.address} for {self.peer}")
-        offer: Offer = (await converse(request)).value
-        if offer.direct is None and self.way is not Way.RELAY:
-            self.person.detail("no direct path: the peer offered none, as it is behind another address")
-        attempts = self._attempts(offer)
-        if not attempts:
-            raise NoPath(f"{self.peer} offers only a relay, and --direct was asked for")
-        path = await race(attempts, self.person.detail)
+        outcome = await converse(request)
+        with ExitStack() as open_hole:
+            hole = outcome.listeners.get(LISTENER)
+            if hole:
+                open_hole.callback(hole.close)
+            path = await race(self._attempts(outcome.value, hole), self.person.detail)
         self.person.detail(f"path: {path.name}")
-        return path, offer.peer_key is not None
+        return path, outcome.value.peer_key is not None
+
+    def _attempts(self, offer: Offer, hole: TcpHole | None) -> list[Attempt]:
+        expected = self.trust.expected(offer.peer_key)
+        check_agreement(expected)  # before anybody is connected to
+        handshake = partial(InitiatorHandshake, self.peer, self.identity.key, expected)
+        ways = Ways(self.peer, self.server, offer, hole, handshake, self._used, self.person.detail)
+        direct = ways.direct() if self.way is not Way.RELAY else []
+        if self.way is Way.DIRECT and not direct:
+            raise NoPath(f"{self.peer} offers only a relay, and --direct was asked for")
+        return [*direct, ways.relay()] if self.way is not Way.DIRECT else direct
 
     async def _commit(self, path: VerifiedPath, server_signed: bool) -> Connection:
         key, method = path.verified.proof.peer_key, self._method(path, server_signed)
@@ -190,64 +192,6 @@ class Connector:
         self.person.detail("the peer does not authorize our key; trying what else it offers")
         self._refused.add(Method.KEY)
 
-    # Paths
-
-    def _attempts(self, offer: Offer) -> list[Attempt]:
-        attempts = []
-        expected = partial(self._handshake, offer)
-        if offer.direct and self.way is not Way.RELAY:
-            name = f"direct {offer.direct}"
-            attempts.append(Attempt(name, partial(self._dial, name, offer.direct, expected)))
-        if self.way is not Way.DIRECT:
-            name = f"relay {offer.relay}"
-            attempts.append(Attempt(name, partial(self._relay, name, offer, expected), is_relay=True))
-        return attempts
-
-    def _handshake(self, offer: Offer) -> InitiatorHandshake:
-        return InitiatorHandshake(self.peer, self.identity.key, self.trust.expected(offer.peer_key))
-
-    async def _dial(
-        self, name: str, endpoint: Endpoint, handshake: Callable[[], InitiatorHandshake]
-    ) -> VerifiedPath:
-        ours = handshake()
-        address = ServerAddress(endpoint.ip, endpoint.port)
-        try:
-            stream = await connect_tcp(address, limit=MAX_PAYLOAD, timeout=DIAL_TIMEOUT)
-        except OSError as error:
-            raise NoPath(str(error)) from error
-        return await _verified(name, stream, ours)
-
-    async def _relay(
-        self, name: str, offer: Offer, handshake: Callable[[], InitiatorHandshake]
-    ) -> VerifiedPath:
-        """A leg that ends or stays silent before the peer has opened is tried again; nothing else is."""
-        token = self._unused(offer.token)
-        for tries_left in reversed(range(RELAY_TRIES)):
-            ours = handshake()
-            stream = await self._relay_leg(offer.relay, token)
-            try:
-                return await _verified(name, stream, ours)
-            except (ConnectionLost, DeadlineExceeded) as error:
-                if ours.heard:
-                    raise
-                if not tries_left:
-                    text = f"{self.peer} was not met at the relay {offer.relay} in {RELAY_TRIES} tries"
-                    raise NoPath(text, hint="a relay that wants another key closes without a word") from error
-                self.person.detail(f"{name}: {error}; trying again")
-                token = None
-        raise AssertionError("unreachable")
-
-    def _unused(self, token: str | None) -> str | None:
-        """The responder's token, unless we have joined it before: no token is joined twice."""
-        return token if token is not None and self._used.use(token, monotonic()) else None
-
-    async def _relay_leg(self, relay: ServerAddress, token: str | None) -> FrameStream:
-        if token is None:
-            outcome = await converse(RelayRequest(self.peer, self.server, relay, fresh_token()))
-        else:
-            outcome = await converse(JoinRelay(self.server, relay, token, self.peer))
-        return outcome.streams[RELAY]
-
 
 async def pipe(
     connector: Connector,
@@ -275,11 +219,3 @@ async def pipe(
             await link.finish()
     if status:
         raise PeerRefused(f"the peer's command exited {status}")
-
-
-async def _verified(name: str, stream: FrameStream, handshake: InitiatorHandshake) -> VerifiedPath:
-    try:
-        return VerifiedPath(name, stream, handshake, await handshaking.verify(stream, handshake))
-    except BaseException:
-        stream.abort()
-        raise

@@ -83,6 +83,8 @@ async def listen(
             def tell(news: News) -> None:
                 nonlocal reached
                 (voice.report if isinstance(news, Online | Offline) else voice.detail)(str(news))
+                if isinstance(news, Online):
+                    listener.look_at_nat()
                 if isinstance(news, Online) and not reached:
                     reached = True
                     if with_code:

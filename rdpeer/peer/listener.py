@@ -15,27 +15,32 @@ from typing import Any
 
 from rdpeer.errors import ConnectionLost, PeerRefused, RdpeerError
 from rdpeer.net.clock import monotonic
-from rdpeer.net.driver import converse
+from rdpeer.net.driver import Outcome, converse
 from rdpeer.net.link import Link, Offer
 from rdpeer.net.transport import FrameStream
-from rdpeer.net.transport.tcp import TcpListener
+from rdpeer.net.transport.hole import TcpHole, dial_until_heard
 from rdpeer.peer import handshaking
+from rdpeer.peer.nat import probe
 from rdpeer.peer.register import Member
 from rdpeer.peer.services import Busy, Guest, Service
-from rdpeer.protocol.answer import LISTENER, Answer, Dropped, Listening, Refused
+from rdpeer.protocol.answer import Answer, Dropped, Listening, Refused, Responder
 from rdpeer.protocol.gate import Admission, Gate, make_code, normalize_code
 from rdpeer.protocol.handshake import MAX_PAYLOAD, Denial, Denied, InitiatorProven, ResponderHandshake
 from rdpeer.protocol.notifications import Notification
 from rdpeer.protocol.relay_leg import RELAY, Joined
 from rdpeer.protocol.session import MAX_STREAMS
 from rdpeer.protocol.tokens import fresh_token
-from rdpeer.values import PublicKey
+from rdpeer.protocol.traversal import LISTENER
+from rdpeer.values import Endpoint, PublicKey
 
 ACCEPT_FOR = 18.0
 """Seconds that an initiator has to come to the endpoint that it was told."""
 
 MOST_DIALLERS = 8
 """Connections taken there until one of them commits (docs/CHANNEL.md 6)."""
+
+MOST_ANSWERS = 256
+"""Initiators that are answered or waited for at the same time; more are met at the relay alone."""
 
 MOST_SESSIONS = 1000
 """Peers at the same time; the next one hears that we are busy."""
@@ -68,7 +73,9 @@ class Listener:
     settled: Callable[[], None] = lambda: None
     _admission: Admission[asyncio.Task[None]] = field(default_factory=Admission, init=False)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set, init=False)
+    _answers: int = field(default=0, init=False)
     _sessions: int = field(default=0, init=False)
+    _looking: asyncio.Task[None] | None = field(default=None, init=False)
     _only: asyncio.Task[None] | None = field(default=None, init=False)
     _passed: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
@@ -94,6 +101,13 @@ class Listener:
         """Lets in who knows the code that ``invite`` is told; a new one when the hour of the last is over."""
         self._start(self._renew_code(self._offer_code(invite), invite))
 
+    def look_at_nat(self) -> None:
+        """Finds out, beside all else, whether peers can come to us. Each time that we have come online:
+        it may be another network."""
+        if self._looking:
+            self._looking.cancel()
+        self._looking = self._start(self._look_at_nat(self.member.responder))
+
     @property
     def _busy(self) -> str | None:
         """Why nobody else is let in now; told before any path is made."""
@@ -117,33 +131,84 @@ class Listener:
                 return
             expires = self._offer_code(invite)
 
+    async def _look_at_nat(self, responder: Responder) -> None:
+        where = responder.registered_at
+        if where.is_loopback:
+            return  # no NAT is between
+        try:
+            found = await probe(where)
+        except RdpeerError as error:
+            self.detail(f"the NAT in front of us is not known: {error}")
+            return
+        responder.mapping = found.mapping
+        reason = f" ({found.reason})" if found.reason else ""
+        self.detail(f"the NAT in front of us: {found.mapping.name.lower()}{reason}")
+
     # From a notification to a stream
 
     async def _answer(self, notification: Notification) -> None:
-        answer = Answer(self.member.responder, notification, fresh_token(), refuse=self._busy)
-        try:
-            outcome = await converse(answer)
-        except RdpeerError as error:
-            self.report(f"somebody asked for us, and the answer failed: {error}")
+        if (outcome := await self._answered(notification)) is None:
             return
         match outcome.value:
-            case Listening(local):
-                await self._accept(outcome.listeners[LISTENER], f"direct {local}")
             case Joined(relay):
                 await self._admit(outcome.streams[RELAY], f"relay {relay}", lambda: None)
             case Refused(reason) | Dropped(reason):
                 self.report(f"somebody asked for us: refused, {reason}")
 
-    async def _accept(self, listener: TcpListener, path: str) -> None:
-        """Takes connections at ``listener`` until one commits: behind one address may be several who dial.
+    async def _answered(self, notification: Notification) -> Outcome | None:
+        """What came of the answer, once nobody can come directly any more; None where it failed."""
+        answer = Answer(
+            self.member.responder,
+            notification,
+            fresh_token(),
+            refuse=self._busy,
+            relay_only=self._answers >= MOST_ANSWERS,
+        )
+        with self._answering():
+            if answer.dials:
+                self._start(self._dial(answer.dials))
+            try:
+                outcome = await converse(answer)
+            except RdpeerError as error:
+                self.report(f"somebody asked for us, and the answer failed: {error}")
+                return None
+            if isinstance(outcome.value, Listening):
+                await self._accept(outcome.listeners[LISTENER])
+        return outcome
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        self._answers += 1
+        try:
+            yield
+        finally:
+            self._answers -= 1
+
+    async def _accept(self, hole: TcpHole) -> None:
+        """Takes connections at ``hole`` until one commits: behind one address may be several who dial.
 
         Committing cancels this task, which waits in ``accept`` and loses no stream by it.
         """
         enough = _this_task().cancel
-        with closing(listener), suppress(TimeoutError):
-            async with asyncio.timeout(ACCEPT_FOR):
-                for _ in range(MOST_DIALLERS):
-                    self._start(self._admit(await listener.accept(), path, enough))
+        with closing(hole):
+            try:
+                async with asyncio.timeout(ACCEPT_FOR):
+                    for _ in range(MOST_DIALLERS):
+                        stream = await hole.accept()
+                        self._start(self._admit(stream, f"direct {stream.remote}", enough))
+            except TimeoutError:
+                self.detail(f"nobody took the direct path to {hole.endpoint} within {ACCEPT_FOR:g} s")
+
+    async def _dial(self, initiator: Endpoint) -> None:
+        """Goes to an initiator that cannot come to us."""
+        with self._answering():
+            try:
+                async with asyncio.timeout(ACCEPT_FOR):
+                    stream = await dial_until_heard(initiator, limit=MAX_PAYLOAD)
+            except OSError as error:
+                self.detail(f"direct {initiator}: {error or f'no answer within {ACCEPT_FOR:g} s'}")
+                return
+        await self._admit(stream, f"direct {initiator}", lambda: None)
 
     async def _admit(self, stream: FrameStream, path: str, committed: Callable[[], object]) -> None:
         """One connection, from its handshake to its end; ``committed`` is called when it is the one."""

@@ -44,15 +44,20 @@ class VerifiedPath:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One way to try. ``run`` raises RdpeerError where it does not work, and closes what it opened."""
+    """One way to try. ``run`` raises RdpeerError where it does not work, and closes what it opened.
+
+    ``pending``: what keeps it, for people, as long as it runs.
+    """
 
     name: str
     run: Callable[[], Awaitable[VerifiedPath]]
     is_relay: bool = False
+    pending: Callable[[], str] = lambda: "no answer"
 
 
 async def race(attempts: Sequence[Attempt], report: Callable[[str], None]) -> VerifiedPath:
-    """The path to commit to; all others are closed. Each failure is given to ``report``, one line.
+    """The path to commit to; all others are closed. What became of each of them is given to ``report``,
+    one line.
 
     Raises what :func:`failure` makes of the reasons when no attempt succeeds.
     """
@@ -61,6 +66,7 @@ async def race(attempts: Sequence[Attempt], report: Callable[[str], None]) -> Ve
         try:
             winner = await contest.winner()
             unless_taken.callback(winner.stream.abort)
+            contest.tell_losers()
         finally:
             await contest.end()
         unless_taken.pop_all()
@@ -95,6 +101,14 @@ class _Race:
             if relay and self._directs_failed.is_set():
                 return self._take(relay)
         raise failure(self._failures)
+
+    def tell_losers(self) -> None:
+        """Why the others are not the path."""
+        for attempt in self._running.values():
+            why = "not needed" if attempt.is_relay else f"not verified in time: {attempt.pending()}"
+            self._report(f"{attempt.name}: {why}")
+        for path in self._verified:
+            self._report(f"{path.name}: not needed")
 
     async def end(self) -> None:
         """Stops what still runs and closes the paths that were verified and not taken."""

@@ -151,11 +151,13 @@ class OpenStream:
 class Listen:
     """Accept connections at the local endpoint of an open stream (opened with ``reuse``).
 
-    ListenerOpened or ListenerFailed tells how it went.
+    ``dial``: connect from there, too; what comes of it is accepted like the rest.
+    ListenerOpened, before which the first SYN has left, or ListenerFailed tells how it went.
     """
 
     listener: str
     beside: str
+    dial: Endpoint | None = None
 
 
 @dataclass(slots=True)

@@ -42,7 +42,13 @@ class Notification:
 
 @dataclass(frozen=True, slots=True)
 class PunchHole(Notification):
-    """The initiator is behind another external address."""
+    """The initiator is behind another external address.
+
+    ``relay_only``: it wants a relay and nothing else, or the server does; said by force_relay, or by a
+    NAT that is SYMMETRIC, since stock servers drop that field (docs/PROTOCOL.md 2.3).
+    """
+
+    relay_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +72,8 @@ def read_notification(message: pb.RendezvousMessage) -> Notification | None:
     match message.WhichOneof("union"):
         case "punch_hole":
             punch = message.punch_hole
-            notification = PunchHole(punch.socket_addr, punch.relay_server)
+            relay_only = punch.force_relay or punch.nat_type == pb.SYMMETRIC
+            notification = PunchHole(punch.socket_addr, punch.relay_server, relay_only)
         case "fetch_local_addr":
             fetch = message.fetch_local_addr
             notification = FetchLocalAddr(fetch.socket_addr, fetch.relay_server)

@@ -63,10 +63,12 @@ class Question(ABC):
 
     ``waits``: the request is sent that many times, each time waiting so many
     seconds. ``expected``: the members of RendezvousMessage that are an answer.
+    ``reuse``: whether others are to share the local port of the connection.
     """
 
     waits: tuple[float, ...]
     expected: tuple[str, ...]
+    reuse: bool = False
 
     def __init__(self, address: ServerAddress) -> None:
         self._address = address
@@ -85,10 +87,10 @@ class Question(ABC):
         match event:
             case Started():
                 self._deadline = now + CONNECT_TIMEOUT
-                return [OpenStream(SERVER, self._address)]
+                return [OpenStream(SERVER, self._address, self.reuse)]
             case StreamOpened(local=local, remote=remote):
                 self._local, self._remote = local, remote
-                return self._ask(now)
+                return self._opened(now)
             case FrameReceived(payload=payload):
                 return self._received(payload, now)
             case StreamFailed(reason=reason):
@@ -99,6 +101,10 @@ class Question(ABC):
                 return self._time_up(now)
             case _:
                 raise LocalProtocolError(f"a question has no use for {type(event).__name__}")
+
+    def _opened(self, now: float) -> list[Command]:
+        """The server is reached. What comes before the question, at last :meth:`_ask`."""
+        return self._ask(now)
 
     @abstractmethod
     def _request(self) -> pb.RendezvousMessage: ...

@@ -3,6 +3,10 @@
 The server passes the request on to the responder, and the responder's answer
 back, signed key added. The answer is an endpoint to dial, or a relay at which
 the responder already waits.
+
+A responder that is to punch a hole sends its first packet to the port that we
+ask from, before it answers. So we listen there before we ask: where no NAT is
+in the way, that packet is already the path.
 """
 
 from __future__ import annotations
@@ -10,12 +14,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rdpeer.errors import IdentityMismatch, PeerSilent, RemoteProtocolError, ServerRefused
-from rdpeer.protocol.conversation import Command, Done, Fail
+from rdpeer.protocol.conversation import (
+    Command,
+    Done,
+    Event,
+    Fail,
+    Listen,
+    ListenerFailed,
+    ListenerOpened,
+)
 from rdpeer.protocol.peer_answers import punch_failure, refused, signed_key
-from rdpeer.protocol.question import Question, RendezvousServer
+from rdpeer.protocol.question import SERVER, Question, RendezvousServer
 from rdpeer.protocol.relays import Relays
 from rdpeer.protocol.stock import STOCK_VERSION
 from rdpeer.protocol.tokens import is_token
+from rdpeer.protocol.traversal import LISTENER, Candidate, Kind, may_dial
 from rdpeer.values import Endpoint, PeerId, PublicKey, ServerAddress, printable
 from rdpeer.wire import rendezvous_pb2 as pb
 from rdpeer.wire.endpoints import unmangle
@@ -26,28 +39,27 @@ class Offer:
     """How the peer may be reached.
 
     ``peer_key`` is what the server vouches for, verified under its configured
-    key; None where the server signs no keys. ``direct`` is an endpoint to dial,
-    ``is_local`` says that it is on our side of the NAT; otherwise it is the
-    responder's external one, which answers where no NAT is in the way. Where
-    ``token`` is given (it may be empty), the responder waits at ``relay`` with it:
-    join there, and do not ask for a relay again. Else ``relay`` is the one to
-    ask for. ``local`` is our end of the connection to the server: the endpoint
-    whose mapping the responder was told.
+    key; None where the server signs no keys. ``candidates`` are the direct ways.
+    Where ``token`` is given (it may be empty), the responder waits at ``relay``
+    with it: join there, and do not ask for a relay again. Else ``relay`` is the
+    one to ask for. ``local`` is our end of the connection to the server: the
+    endpoint whose mapping the responder was told.
     """
 
     peer_key: PublicKey | None
-    direct: Endpoint | None
-    is_local: bool
+    candidates: tuple[Candidate, ...]
     relay: ServerAddress
     token: str | None
     local: Endpoint
 
 
 class PunchRequest(Question):
-    """Asks for ``peer``; Done(Offer).
+    """Asks for ``peer``; Done(Offer), which keeps LISTENER if a candidate needs our port.
 
     ``force_relay``: the answer is to be a relay; said in the field for it and, since
-    stock servers drop that field, by calling our NAT symmetric too.
+    stock servers drop that field, by calling our NAT symmetric too. That is all that
+    any responder reads of our NAT; so a NAT that is in fact symmetric is not called
+    so (a peer without NAT can still be dialled from behind it), and none is probed.
 
     Fails with ServerUnreachable, ServerRefused, PeerUnknown, PeerOffline,
     PeerSilent (18 s), PeerRefused, IdentityMismatch, RemoteProtocolError.
@@ -64,6 +76,21 @@ class PunchRequest(Question):
         self._server = server
         self._relays = relays
         self._force_relay = force_relay
+        self.reuse = not force_relay
+        self._listening = False
+
+    def handle(self, event: Event, now: float) -> list[Command]:
+        match event:
+            case ListenerOpened():
+                self._listening = True
+                return self._ask(now)
+            case ListenerFailed():
+                return self._ask(now)
+            case _:
+                return super().handle(event, now)
+
+    def _opened(self, now: float) -> list[Command]:
+        return self._ask(now) if self._force_relay else [Listen(LISTENER, beside=SERVER)]
 
     def _request(self) -> pb.RendezvousMessage:
         request = pb.PunchHoleRequest(
@@ -90,10 +117,11 @@ class PunchRequest(Question):
         endpoint = unmangle(answer.socket_addr)
         if endpoint is None:
             return Fail(punch_failure(answer, self._peer, self._server, self._where))
+        assert self._remote is not None  # noqa: S101 - an answer comes on an open stream
+        candidate = Candidate(Kind.LOCAL if answer.is_local else Kind.PUNCH, endpoint)
         return self._offer(
             blob=answer.pk,
-            direct=endpoint if self._may_dial(endpoint) else None,
-            is_local=answer.is_local,
+            candidates=(candidate,) if may_dial(endpoint, self._remote.ip) else (),
             relay=self._relays.theirs(answer.relay_server),
             token=None,
         )
@@ -108,22 +136,18 @@ class PunchRequest(Question):
         except ValueError:
             name = printable(answer.relay_server)
             raise RemoteProtocolError(f"the relay of {self._peer} cannot be read: {name}") from None
-        return self._offer(blob=answer.pk, direct=None, is_local=False, relay=relay, token=answer.uuid)
+        assert self._local is not None  # noqa: S101 - as above
+        comes = answer.dials and self._listening
+        candidates = (Candidate(Kind.AWAIT, self._local),) if comes else ()
+        return self._offer(blob=answer.pk, candidates=candidates, relay=relay, token=answer.uuid)
 
     def _offer(
-        self, *, blob: bytes, direct: Endpoint | None, is_local: bool, relay: ServerAddress, token: str | None
+        self, *, blob: bytes, candidates: tuple[Candidate, ...], relay: ServerAddress, token: str | None
     ) -> Done:
-        assert self._local is not None  # noqa: S101 - an answer comes on an open stream
+        assert self._local is not None  # noqa: S101 - as above
         key = signed_key(blob, self._peer, self._server)
-        return Done(Offer(key, direct, is_local, relay, token, self._local))
-
-    def _may_dial(self, endpoint: Endpoint) -> bool:
-        """False for what no peer can be at: a lying server is not to make us knock at our own services."""
-        address = endpoint.address
-        if address.is_multicast or address.is_unspecified or endpoint.ip == "255.255.255.255":
-            return False
-        reached = self._remote
-        return not address.is_loopback or (reached is not None and reached.address.is_loopback)
+        needs_port = self._listening and any(c.kind is not Kind.LOCAL for c in candidates)
+        return Done(Offer(key, candidates, relay, token, self._local), (LISTENER,) if needs_port else ())
 
     def _silent(self) -> PeerSilent:
         return PeerSilent(f"{self._peer} is registered at {self._where}, but did not answer for 18 s")

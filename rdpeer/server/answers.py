@@ -81,6 +81,7 @@ class Answers:
             feedback=answer.feedback,
             socket_addr_v6=v6_only(answer.socket_addr_v6),
             upnp_port=answer.upnp_port,
+            dials=answer.dials,
         )
         if named:
             response.pk = self._signed(question, answer.version)

@@ -435,8 +435,9 @@ async def dial(mallory: Peer, bob: Peer) -> TcpStream:
     """A direct connection to Bob's listener, brought about as anybody would."""
     where = rendezvous_server(mallory.settings)
     offer: Offer = (await converse(PunchRequest(bob.id, where, Relays(where.address)))).value
-    assert offer.direct is not None
-    return await connect(ServerAddress(offer.direct.ip, offer.direct.port), limit=1 << 20, timeout=5)
+    (candidate,) = offer.candidates
+    address = ServerAddress(candidate.endpoint.ip, candidate.endpoint.port)
+    return await connect(address, limit=1 << 20, timeout=5)
 
 
 async def attacker(mallory: Peer, bob: Peer) -> Attacker:
@@ -674,8 +675,8 @@ async def test_an_endpoint_that_nobody_comes_to_is_closed(
     async with besieged(server, peers) as (_, mallory, bob, _):
         where = rendezvous_server(mallory.settings)
         offer: Offer = (await converse(PunchRequest(bob.id, where, Relays(where.address)))).value
-        assert offer.direct is not None
-        address = ServerAddress(offer.direct.ip, offer.direct.port)
+        (candidate,) = offer.candidates
+        address = ServerAddress(candidate.endpoint.ip, candidate.endpoint.port)
         await until_refused(address)
 
 

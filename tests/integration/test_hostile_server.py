@@ -25,8 +25,9 @@ from rdpeer.errors import (
     ServerRefused,
     ServerUnreachable,
 )
-from rdpeer.peer import connect, handshaking, paths
+from rdpeer.peer import handshaking, paths
 from rdpeer.peer.connect import Way
+from rdpeer.peer.ways import Ways
 from rdpeer.protocol.rendezvous import PunchRequest
 from rdpeer.values import Endpoint, PeerId, ServerAddress
 from rdpeer.wire import rendezvous_pb2 as wire
@@ -314,11 +315,11 @@ async def test_a_loopback_relay_of_a_server_elsewhere_means_the_server(
     monkeypatch.setattr(ServerAddress, "is_loopback", False)
     dialled: list[ServerAddress] = []
 
-    async def leg(self: object, relay: ServerAddress, token: str | None) -> None:
-        dialled.append(relay)
+    async def leg(self: Ways, token: str | None) -> None:
+        dialled.append(self.offer.relay)
         raise ServerUnreachable("not dialled")
 
-    monkeypatch.setattr(connect.Connector, "_relay_leg", leg)
+    monkeypatch.setattr(Ways, "_relay_leg", leg)
     server = relaying(uuid=TOKEN, relay_server=named.format(port=22))
     async with server:
         elsewhere = ServerAddress("127.0.0.1", server.address.port)

@@ -16,13 +16,14 @@ from rdpeer.net.transport.tcp import connect
 from rdpeer.peer.online import online
 from rdpeer.peer.register import Declined, Member, News, register, stay_online
 from rdpeer.peer.setup import rendezvous_server
-from rdpeer.protocol.answer import LISTENER, Answer, Listening
+from rdpeer.protocol.answer import Answer, Listening
 from rdpeer.protocol.notifications import Notification
 from rdpeer.protocol.registration import Online
 from rdpeer.protocol.relay_leg import RELAY, Joined, RelayRequest
 from rdpeer.protocol.relays import Relays
 from rdpeer.protocol.rendezvous import Offer, PunchRequest
 from rdpeer.protocol.tokens import fresh_token
+from rdpeer.protocol.traversal import LISTENER, Kind
 from rdpeer.server import Server
 from rdpeer.settings import Settings
 from rdpeer.store.confirmed import Confirmed
@@ -181,9 +182,10 @@ async def test_a_neighbour_is_reached_directly_and_over_the_relay(
         async with responder.running():
             offer: Offer = (await converse(PunchRequest(identity.peer_id, where, relays))).value
             assert offer.peer_key == identity.key.public
-            assert offer.is_local
-            assert offer.direct is not None
-            direct = await connect(ServerAddress(offer.direct.ip, offer.direct.port), limit=4096, timeout=5)
+            (candidate,) = offer.candidates
+            assert candidate.kind is Kind.LOCAL
+            address = ServerAddress(candidate.endpoint.ip, candidate.endpoint.port)
+            direct = await connect(address, limit=4096, timeout=5)
             await hello(direct, await responder.streams.get())
             request = RelayRequest(identity.peer_id, where, offer.relay, fresh_token())
             relayed = (await converse(request)).streams[RELAY]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from playbook import Deadline, Playbook, wire
 
@@ -21,6 +23,7 @@ from rdpeer.protocol.conversation import (
     StreamFailed,
     StreamOpened,
 )
+from rdpeer.protocol.nat import Mapping
 from rdpeer.protocol.notifications import FetchLocalAddr, Notification, PunchHole, RequestRelay
 from rdpeer.protocol.question import RendezvousServer
 from rdpeer.protocol.relay_leg import Joined
@@ -105,6 +108,34 @@ def test_a_neighbour_is_met_at_the_relay_where_we_cannot_listen() -> None:
     )
 
 
+STRANGER = Endpoint("198.51.100.1", 40000)
+PUNCHED = PunchHole(A, "")
+PUNCHING = Listen("peer", beside="server", dial=STRANGER)
+
+
+def punch_sent(relay: str, nat_type: pb.NatType.ValueType = pb.UNKNOWN_NAT) -> SendFrame:
+    sent = pb.PunchHoleSent(
+        socket_addr=A, id="612345678", relay_server=relay, nat_type=nat_type, version="1.4.9"
+    )
+    return SendFrame("server", wire(punch_hole_sent=sent))
+
+
+@pytest.mark.parametrize("mapping", [Mapping.UNKNOWN, Mapping.ASYMMETRIC])
+def test_a_stranger_is_dialled_from_where_we_listen_before_it_is_told(mapping: Mapping) -> None:
+    who = responder()
+    who.mapping = mapping
+    assert (
+        answering(PUNCHED, who)
+        << OpenStream("server", ADDRESS, reuse=True)
+        >> OPENED
+        << PUNCHING
+        >> ListenerOpened("peer", LOCAL)
+        << punch_sent("203.0.113.5:21117", mapping.value)
+        << CLOSE
+        << Done(Listening(LOCAL), ("peer",))
+    )
+
+
 @pytest.mark.parametrize(
     ("named", "configured", "relay"),
     [
@@ -116,20 +147,129 @@ def test_a_neighbour_is_met_at_the_relay_where_we_cannot_listen() -> None:
         ("r.example", ServerAddress("mine.example", 9), ServerAddress("mine.example", 9)),
     ],
 )
-def test_a_stranger_is_met_at_the_relay(
+def test_the_relay_that_a_stranger_may_ask_for_is_one_that_we_go_to(
     named: str, configured: ServerAddress | None, relay: ServerAddress
 ) -> None:
+    who = responder(configured)
     assert (
-        answering(PunchHole(A, named), responder(configured))
-        << OpenStream("server", ADDRESS)
+        answering(PunchHole(A, named), who)
+        << OpenStream("server", ADDRESS, reuse=True)
         >> OPENED
-        << waiting_at(str(relay))
+        << PUNCHING
+        >> ListenerOpened("peer", LOCAL)
+        << punch_sent(str(relay))
+        << CLOSE
+        << Done(Listening(LOCAL), ("peer",))
+    )
+    assert invited(relay, who, str(relay))
+
+
+def relaying(playbook: Playbook, *, dials: bool = False, relay: ServerAddress = OWN_RELAY) -> Playbook:
+    """The rest of an answer by relay."""
+    response = relay_response(uuid=FRESH, relay_server=str(relay), id="612345678", dials=dials)
+    return (
+        playbook
+        << response
         << CLOSE
         << OpenStream("relay", relay)
         >> AT_RELAY
         << joining(FRESH)
         << Done(Joined(relay, FRESH), ("relay",))
     )
+
+
+def test_where_we_cannot_listen_a_stranger_is_met_at_the_relay() -> None:
+    opened = answering(PUNCHED) << OpenStream("server", ADDRESS, reuse=True) >> OPENED << PUNCHING
+    assert relaying(opened >> ListenerFailed("peer", "Address already in use"))
+
+
+@pytest.mark.parametrize(
+    ("named", "configured", "relay"),
+    [
+        ("", None, OWN_RELAY),
+        ("r.example:443", None, ServerAddress("r.example", 443)),
+        ("r.example", ServerAddress("mine.example", 9), ServerAddress("mine.example", 9)),
+    ],
+)
+def test_who_wants_a_relay_gets_one(
+    named: str, configured: ServerAddress | None, relay: ServerAddress
+) -> None:
+    wanted = PunchHole(A, named, relay_only=True)
+    opened = answering(wanted, responder(configured)) << OpenStream("server", ADDRESS) >> OPENED
+    assert relaying(opened, relay=relay)
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        None,
+        Endpoint("0.0.0.0", 9),
+        Endpoint("224.0.0.1", 9),
+        Endpoint("255.255.255.255", 9),
+        Endpoint("240.0.0.1", 9),
+        Endpoint("127.0.0.1", 22),
+        Endpoint("ff02::1", 9),
+        Endpoint("::", 9),
+        Endpoint("::1", 22),
+    ],
+)
+def test_an_address_that_no_peer_has_is_not_dialled(endpoint: Endpoint | None) -> None:
+    mark = mangle(endpoint, 0) if endpoint else b""
+    asked = PunchHole(mark, "")
+    answer = Answer(responder(), asked, FRESH)
+    commands = [*answer.handle(Started(), NOW), *answer.handle(OPENED, NOW)]
+    assert OpenStream("relay", OWN_RELAY) in commands
+    assert not [command for command in commands if isinstance(command, Listen)]
+
+
+def test_loopback_is_dialled_where_the_server_is_there_too() -> None:
+    who = responder()
+    who.relays.server_ip = "127.0.0.1"
+    here = Endpoint("127.0.0.1", 40000)
+    assert (
+        answering(PunchHole(mangle(here, 5), ""), who)
+        << OpenStream("server", ServerAddress("127.0.0.1"), reuse=True)
+        >> StreamOpened("server", Endpoint("127.0.0.1", 50000), Endpoint("127.0.0.1", 21116))
+        << Listen("peer", beside="server", dial=here)
+    )
+
+
+def test_an_initiator_of_the_other_family_is_met_at_the_relay() -> None:
+    mark = mangle(Endpoint("2001:db8::9", 40000), 0)
+    answer = Answer(responder(), PunchHole(mark, ""), FRESH)
+    commands = [*answer.handle(Started(), NOW), *answer.handle(OPENED, NOW)]
+    assert OpenStream("relay", OWN_RELAY) in commands
+
+
+def test_behind_a_symmetric_nat_we_relay_at_once_and_say_that_we_dial() -> None:
+    who = responder()
+    who.mapping = Mapping.SYMMETRIC
+    assert Answer(who, PUNCHED, FRESH).dials == STRANGER
+    opened = answering(PUNCHED, who) << OpenStream("server", ADDRESS) >> OPENED
+    assert relaying(opened, dials=True)
+
+
+@pytest.mark.parametrize(
+    ("asked", "options"),
+    [
+        (PunchHole(A, "", relay_only=True), {}),
+        (PunchHole(mangle(Endpoint("127.0.0.1", 22), 0), ""), {}),
+        (PUNCHED, {"relay_only": True}),
+        (PUNCHED, {"refuse": "no"}),
+        (FetchLocalAddr(A, ""), {}),
+        (RequestRelay(A, "", ASKED), {}),
+    ],
+)
+def test_behind_a_symmetric_nat_nothing_else_is_dialled(asked: Notification, options: dict[str, Any]) -> None:
+    who = responder()
+    who.mapping = Mapping.SYMMETRIC
+    assert Answer(who, asked, FRESH, **options).dials is None
+
+
+@pytest.mark.parametrize("kind", [PunchHole, FetchLocalAddr])
+def test_with_no_room_for_more_listeners_all_are_met_at_the_relay(kind: type[Notification]) -> None:
+    playbook = Playbook(Answer(responder(), kind(A, ""), FRESH, relay_only=True), NOW) >> Started()
+    assert relaying(playbook << OpenStream("server", ADDRESS) >> OPENED)
 
 
 def invited(relay: ServerAddress, who: Responder, named: str, token: str = ASKED) -> Playbook:
@@ -211,13 +351,13 @@ def test_who_does_not_listen_says_so(kind: type[Notification]) -> None:
 
 
 def test_a_server_that_is_gone() -> None:
-    opening = answering(PunchHole(A, "")) << OpenStream("server", ADDRESS)
+    opening = answering(PUNCHED) << OpenStream("server", ADDRESS, reuse=True)
     error = ServerUnreachable("cannot reach 203.0.113.5:21116: Connection refused")
     assert opening >> StreamFailed("server", "203.0.113.5:21116: Connection refused") << Fail(error)
 
 
 def test_a_server_that_does_not_take_the_answer() -> None:
-    opening = answering(PunchHole(A, "")) << OpenStream("server", ADDRESS)
+    opening = answering(PUNCHED) << OpenStream("server", ADDRESS, reuse=True)
     assert opening >> Deadline(15.0) << Fail(ServerUnreachable("no answer from 203.0.113.5:21116 for 15 s"))
 
 

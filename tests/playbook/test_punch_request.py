@@ -27,6 +27,9 @@ from rdpeer.protocol.conversation import (
     Done,
     Fail,
     FrameReceived,
+    Listen,
+    ListenerFailed,
+    ListenerOpened,
     OpenStream,
     SendFrame,
     Started,
@@ -37,6 +40,7 @@ from rdpeer.protocol.conversation import (
 from rdpeer.protocol.question import RendezvousServer
 from rdpeer.protocol.relays import Relays
 from rdpeer.protocol.rendezvous import Offer, PunchRequest
+from rdpeer.protocol.traversal import Candidate, Kind
 from rdpeer.values import Endpoint, PeerId, PublicKey, ServerAddress, ServerKey
 from rdpeer.wire import rendezvous_pb2 as pb
 from rdpeer.wire.endpoints import mangle
@@ -73,10 +77,23 @@ def asked(conversation: PunchRequest | None = None, remote: Endpoint = REMOTE) -
     return (
         Playbook(conversation or request())
         >> Started()
-        << OpenStream("server", ADDRESS)
+        << OpenStream("server", ADDRESS, reuse=True)
         >> StreamOpened("server", LOCAL, remote)
+        << Listen("peer", beside="server")
+        >> ListenerOpened("peer", LOCAL)
         << ASKED
     )
+
+
+def offer(
+    relay: ServerAddress,
+    *candidates: Candidate,
+    key: PublicKey | None = None,
+    token: str | None = None,
+) -> Done:
+    """What the request ends with; the listener is kept where a candidate needs it."""
+    keep = () if all(candidate.kind is Kind.LOCAL for candidate in candidates) else ("peer",)
+    return Done(Offer(key, candidates, relay, token, LOCAL), keep)
 
 
 def punched(**fields: object) -> FrameReceived:
@@ -89,22 +106,44 @@ def relayed(**fields: object) -> FrameReceived:
 
 def test_the_responder_s_local_address() -> None:
     answer = punched(socket_addr=mangle(DIRECT, 5), pk=BLOB, is_local=True, relay_server="r.example:443")
-    offer = Offer(PEER_KEY, DIRECT, True, ServerAddress("r.example", 443), None, LOCAL)
-    assert asked() >> answer << Done(offer)
+    candidate = Candidate(Kind.LOCAL, DIRECT)
+    assert asked() >> answer << offer(ServerAddress("r.example", 443), candidate, key=PEER_KEY)
+
+
+def test_the_responder_has_punched_a_hole() -> None:
+    answer = punched(socket_addr=mangle(DIRECT, 5), pk=BLOB, nat_type=pb.ASYMMETRIC)
+    assert asked() >> answer << offer(RELAY, Candidate(Kind.PUNCH, DIRECT), key=PEER_KEY)
+
+
+def test_where_we_cannot_listen_the_responder_is_dialled_all_the_same() -> None:
+    answer = punched(socket_addr=mangle(DIRECT, 5), pk=BLOB, nat_type=pb.ASYMMETRIC)
+    assert (
+        Playbook(request())
+        >> Started()
+        << OpenStream("server", ADDRESS, reuse=True)
+        >> StreamOpened("server", LOCAL, REMOTE)
+        << Listen("peer", beside="server")
+        >> ListenerFailed("peer", "Address already in use")
+        << ASKED
+        >> answer
+        << Done(Offer(PEER_KEY, (Candidate(Kind.PUNCH, DIRECT),), RELAY, None, LOCAL))
+    )
 
 
 def test_the_responder_waits_at_the_relay() -> None:
     answer = relayed(uuid=TOKEN, relay_server="r.example", pk=BLOB)
-    assert (
-        asked()
-        >> answer
-        << Done(Offer(PEER_KEY, None, False, ServerAddress("r.example", 21117), TOKEN, LOCAL))
-    )
+    assert asked() >> answer << offer(ServerAddress("r.example", 21117), key=PEER_KEY, token=TOKEN)
+
+
+def test_the_responder_waits_at_the_relay_and_dials_us() -> None:
+    answer = relayed(uuid=TOKEN, relay_server="r.example", pk=BLOB, dials=True)
+    candidate = Candidate(Kind.AWAIT, LOCAL)
+    assert asked() >> answer << offer(ServerAddress("r.example", 21117), candidate, key=PEER_KEY, token=TOKEN)
 
 
 def test_the_smallest_server_relays_without_token_and_key() -> None:
     answer = relayed(relay_server="203.0.113.5")
-    assert asked() >> answer << Done(Offer(None, None, False, ServerAddress("203.0.113.5", 21117), "", LOCAL))
+    assert asked() >> answer << offer(ServerAddress("203.0.113.5", 21117), token="")
 
 
 def test_a_forced_relay_is_said_twice() -> None:
@@ -139,24 +178,22 @@ def test_a_forced_relay_is_said_twice() -> None:
 )
 def test_which_relay_to_ask_for(named: str, configured: ServerAddress | None, relay: ServerAddress) -> None:
     answer = punched(socket_addr=mangle(DIRECT, 5), relay_server=named, nat_type=pb.ASYMMETRIC)
-    offer = Offer(None, DIRECT, False, relay, None, LOCAL)
-    assert asked(request(configured=configured)) >> answer << Done(offer)
+    assert asked(request(configured=configured)) >> answer << offer(relay, Candidate(Kind.PUNCH, DIRECT))
 
 
-@pytest.mark.parametrize("ip", ["127.0.0.1", "224.0.0.1", "255.255.255.255", "::1", "ff02::1"])
-def test_an_address_that_no_peer_has_is_not_dialled(ip: str) -> None:
-    answer = punched(socket_addr=mangle(Endpoint(ip, 22), 5), is_local=True)
-    assert asked() >> answer << Done(Offer(None, None, True, RELAY, None, LOCAL))
+@pytest.mark.parametrize("is_local", [True, False])
+@pytest.mark.parametrize(
+    "ip", ["127.0.0.1", "224.0.0.1", "255.255.255.255", "240.0.0.1", "0.0.0.0", "::1", "ff02::1", "::"]
+)
+def test_an_address_that_no_peer_has_is_not_dialled(ip: str, is_local: bool) -> None:
+    answer = punched(socket_addr=mangle(Endpoint(ip, 22), 5), is_local=is_local)
+    assert asked() >> answer << offer(RELAY)
 
 
 def test_loopback_is_dialled_where_the_server_is_there_too() -> None:
     here = Endpoint("127.0.0.1", 22)
     answer = punched(socket_addr=mangle(here, 5), is_local=True)
-    assert (
-        asked(remote=Endpoint("127.0.0.1", 21116))
-        >> answer
-        << Done(Offer(None, here, True, RELAY, None, LOCAL))
-    )
+    assert asked(remote=Endpoint("127.0.0.1", 21116)) >> answer << offer(RELAY, Candidate(Kind.LOCAL, here))
 
 
 def test_a_key_exchange_is_skipped_once() -> None:
@@ -171,14 +208,14 @@ def test_a_silent_peer_is_asked_for_three_times_in_18_s() -> None:
 
 
 def test_a_server_that_takes_no_connection() -> None:
-    opening = Playbook(request()) >> Started() << OpenStream("server", ADDRESS)
+    opening = Playbook(request()) >> Started() << OpenStream("server", ADDRESS, reuse=True)
     refused = StreamFailed("server", "203.0.113.5:21116: Connection refused")
     error = ServerUnreachable("cannot reach rs.example:21116: 203.0.113.5:21116: Connection refused")
     assert opening >> refused << Fail(error)
 
 
 def test_a_server_that_never_answers_the_connection() -> None:
-    opening = Playbook(request()) >> Started() << OpenStream("server", ADDRESS)
+    opening = Playbook(request()) >> Started() << OpenStream("server", ADDRESS, reuse=True)
     error = ServerUnreachable("no answer from rs.example:21116 for 15 s")
     assert opening >> Deadline(15.0) << Fail(error)
 
@@ -230,11 +267,13 @@ def test_each_failure_has_its_own_error(answer: FrameReceived, error: RdpeerErro
 
 def test_a_server_that_wants_a_key_where_none_is_configured() -> None:
     conversation = request(RendezvousServer(ADDRESS))
-    opening = Playbook(conversation) >> Started() << OpenStream("server", ADDRESS)
+    opening = Playbook(conversation) >> Started() << OpenStream("server", ADDRESS, reuse=True)
     question = pb.PunchHoleRequest(id="612345678", conn_type=pb.PORT_FORWARD, version="1.4.9")
     assert (
         opening
         >> StreamOpened("server", LOCAL, REMOTE)
+        << Listen("peer", beside="server")
+        >> ListenerOpened("peer", LOCAL)
         << SendFrame("server", wire(punch_hole_request=question))
         >> punched(failure=pb.PunchHoleResponse.LICENSE_MISMATCH)
         << Fail(IdentityMismatch(f"{WHERE} wants its key, and none is configured"))
@@ -271,7 +310,7 @@ def test_a_server_with_a_text_key_vouches_for_nobody() -> None:
     conversation.handle(Started(), 0.0)
     conversation.handle(StreamOpened("server", LOCAL, REMOTE), 0.0)
     (end,) = conversation.handle(relayed(uuid=TOKEN, pk=BLOB), 0.0)
-    assert end == Done(Offer(None, None, False, RELAY, TOKEN, LOCAL))
+    assert end == Done(Offer(None, (), RELAY, TOKEN, LOCAL))
 
 
 ABOUT, *ROWS = map(
@@ -291,15 +330,17 @@ def stock_answer(name: str) -> Command:
     return end
 
 
-@pytest.mark.parametrize(("name", "is_local"), [("punch: A hears", False), ("punch, same ip: A hears", True)])
-def test_a_stock_server_s_answers(name: str, is_local: bool) -> None:
+@pytest.mark.parametrize(
+    ("name", "kind"), [("punch: A hears", Kind.PUNCH), ("punch, same ip: A hears", Kind.LOCAL)]
+)
+def test_a_stock_server_s_answers(name: str, kind: Kind) -> None:
     end = stock_answer(name)
     assert isinstance(end, Done)
     assert isinstance(end.value, Offer)
     assert end.value.peer_key == PublicKey(hashlib.sha256(b"k10310").digest())
-    assert end.value.direct is not None
-    assert end.value.direct.ip == "10.77.0.9"
-    assert (end.value.is_local, end.value.token) == (is_local, None)
+    (candidate,) = end.value.candidates
+    assert (candidate.kind, candidate.endpoint.ip) == (kind, "10.77.0.9")
+    assert end.value.token is None
 
 
 def test_a_stock_server_passes_on_another_peer_s_answer() -> None:

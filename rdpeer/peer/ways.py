@@ -1,0 +1,117 @@
+"""The ways to a peer that an offer opens: an attempt for each direct candidate, and one for the relay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from rdpeer.errors import ConnectionLost, DeadlineExceeded, NoPath
+from rdpeer.net.clock import monotonic
+from rdpeer.net.driver import converse
+from rdpeer.net.transport import FrameStream
+from rdpeer.net.transport.hole import TcpHole
+from rdpeer.net.transport.tcp import connect as connect_tcp
+from rdpeer.peer import handshaking
+from rdpeer.peer.meeting import meet
+from rdpeer.peer.paths import Attempt, VerifiedPath
+from rdpeer.protocol.handshake import MAX_PAYLOAD, InitiatorHandshake
+from rdpeer.protocol.question import RendezvousServer
+from rdpeer.protocol.relay_leg import RELAY, JoinRelay, RelayRequest
+from rdpeer.protocol.rendezvous import Offer
+from rdpeer.protocol.tokens import UsedTokens, fresh_token
+from rdpeer.protocol.traversal import Candidate, Kind
+from rdpeer.values import Endpoint, PeerId, ServerAddress
+
+DIAL_TIMEOUT = 5.0
+"""Seconds for a plain TCP connection: a peer on the same LAN answers in milliseconds, or never."""
+
+RELAY_TRIES = 3
+"""Legs tried at a relay, each with a fresh token."""
+
+
+@dataclass(frozen=True)
+class Ways:
+    """``hole``: the port that the server saw, if candidates need it. ``handshake`` makes one for each
+    stream, with keys of its own. ``used``: the tokens that were joined before. ``report`` is told what
+    fails while an attempt goes on."""
+
+    peer: PeerId
+    server: RendezvousServer
+    offer: Offer
+    hole: TcpHole | None
+    handshake: Callable[[], InitiatorHandshake]
+    used: UsedTokens
+    report: Callable[[str], None]
+
+    def direct(self) -> list[Attempt]:
+        """One for each candidate."""
+        if not self.offer.candidates:
+            self.report("no direct path: the peer offers only a relay")
+        return [self._to(candidate, self.hole) for candidate in self.offer.candidates]
+
+    def relay(self) -> Attempt:
+        """The one that always works."""
+        name = f"relay {self.offer.relay}"
+        return Attempt(name, partial(self._relay, name), is_relay=True)
+
+    def _to(self, candidate: Candidate, hole: TcpHole | None) -> Attempt:
+        endpoint = candidate.endpoint
+        name = f"direct {endpoint}"
+        match candidate.kind:
+            case Kind.AWAIT if hole:
+                name = f"direct to us at {endpoint}"
+                return Attempt(name, partial(meet, hole, self._verified, self.report))
+            case Kind.PUNCH if hole and hole.endpoint.is_v6 == endpoint.is_v6:
+                run = partial(meet, hole, self._verified, self.report, dial=endpoint)
+                return Attempt(name, run, pending=lambda: hole.failure or "no answer")
+        return Attempt(name, partial(self._dial, endpoint))
+
+    async def _dial(self, endpoint: Endpoint) -> VerifiedPath:
+        address = ServerAddress(endpoint.ip, endpoint.port)
+        try:
+            stream = await connect_tcp(address, limit=MAX_PAYLOAD, timeout=DIAL_TIMEOUT)
+        except OSError as error:
+            raise NoPath(str(error)) from error
+        return await self._verified(stream)
+
+    async def _verified(self, stream: FrameStream) -> VerifiedPath:
+        return await _verified(f"direct {stream.remote}", stream, self.handshake())
+
+    async def _relay(self, name: str) -> VerifiedPath:
+        """A leg that ends or stays silent before the peer has opened is tried again; nothing else is."""
+        token = self._unused(self.offer.token)
+        for tries_left in reversed(range(RELAY_TRIES)):
+            ours = self.handshake()
+            stream = await self._relay_leg(token)
+            try:
+                return await _verified(name, stream, ours)
+            except (ConnectionLost, DeadlineExceeded) as error:
+                if ours.heard:
+                    raise
+                if not tries_left:
+                    text = f"{self.peer} was not met at the relay {self.offer.relay} in {RELAY_TRIES} tries"
+                    raise NoPath(text, hint="a relay that wants another key closes without a word") from error
+                self.report(f"{name}: {error}; trying again")
+                token = None
+        raise AssertionError("unreachable")
+
+    def _unused(self, token: str | None) -> str | None:
+        """The responder's token, unless we have joined it before: no token is joined twice."""
+        return token if token is not None and self.used.use(token, monotonic()) else None
+
+    async def _relay_leg(self, token: str | None) -> FrameStream:
+        relay = self.offer.relay
+        if token is None:
+            outcome = await converse(RelayRequest(self.peer, self.server, relay, fresh_token()))
+        else:
+            outcome = await converse(JoinRelay(self.server, relay, token, self.peer))
+        return outcome.streams[RELAY]
+
+
+async def _verified(name: str, stream: FrameStream, handshake: InitiatorHandshake) -> VerifiedPath:
+    try:
+        return VerifiedPath(name, stream, handshake, await handshaking.verify(stream, handshake))
+    except BaseException:
+        stream.abort()
+        raise
