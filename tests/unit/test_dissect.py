@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rdpeer.wire import captures
+from rdpeer.wire import captures, kcp
 from rdpeer.wire import rendezvous_pb2 as pb
 from rdpeer.wire import session_pb2 as session
 from rdpeer.wire.dissect import Dissector, Part, Schema, identify
@@ -101,6 +101,34 @@ def test_numbers_that_two_schemas_share(message: pb.RendezvousMessage | session.
     found = identify(message.SerializeToString())
     assert found is not None
     assert found.DESCRIPTOR.name == name
+
+
+def test_a_datagram_of_the_reliable_stream() -> None:
+    name = kcp.encode_name(0x1A2B3C4D)
+    carried = b"".join(
+        kcp.encode_segment(0x1A2B3C4D, command, 1024, 5, number, 7, len(data)) + data
+        for command, number, data in ((kcp.ACKNOWLEDGE, 3, b""), (kcp.PUSH, 4, b"abc"))
+    )
+    datagrams = [
+        kcp.encode_header(name, kcp.SYN),
+        kcp.encode_header(name, kcp.PING | kcp.PONG),
+        kcp.encode_header(name, kcp.ACK | kcp.DATA) + carried,
+    ]
+    acknowledged = "{command=ACK window=1024 number=3 expected=7}"
+    pushed = "{command=PUSH window=1024 number=4 expected=7 bytes=3}"
+    assert [str(part) for part in dissected(*datagrams)] == [
+        "datagram, 14 bytes: KCP flags=SYN connection=1a2b3c4d",
+        "datagram, 14 bytes: KCP flags=PING+PONG connection=1a2b3c4d",
+        f"datagram, 65 bytes: KCP flags=ACK+DATA connection=1a2b3c4d segments=[{acknowledged} {pushed}]",
+    ]
+    for other in (
+        kcp.encode_header(name, kcp.SYN | kcp.FIN),
+        kcp.encode_header(name, kcp.SYN) + carried,
+        kcp.encode_header(name, kcp.ACK | kcp.DATA) + carried[:-1],
+        kcp.encode_header(name, kcp.SYN)[:-1] + b"\1",
+        b"\x34" + bytes(11) + b"\1\0",  # a frame of 13 bytes
+    ):
+        assert all(part.name != "KCP" for part in dissected(other))
 
 
 def test_the_schema_may_be_said() -> None:
