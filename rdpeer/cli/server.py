@@ -54,6 +54,29 @@ if TYPE_CHECKING:
 @click.option("--enrol", metavar="open|approve|closed", help="Who may register a new ID; open unless given.")
 @click.option("--allow-keys", metavar="FILE", help="Keys of peers that may register in any case.")
 @click.option("--blocklist", metavar="FILE", help="Addresses, networks and IDs that are not served.")
+@click.option(
+    "--single-bandwidth",
+    metavar="MB/S",
+    type=float,
+    envvar=["RDPEER_SERVE_SINGLE_BANDWIDTH", "SINGLE_BANDWIDTH"],
+    help="Megabits a second of one relayed pair, both ways; no limit unless given.",
+)
+@click.option(
+    "--total-bandwidth",
+    metavar="MB/S",
+    type=float,
+    envvar=["RDPEER_SERVE_TOTAL_BANDWIDTH", "TOTAL_BANDWIDTH"],
+    help="Megabits a second of all relayed pairs together.",
+)
+@click.option("--blacklist", metavar="FILE", help="Addresses and networks whose pairs are slowed down.")
+@click.option(
+    "--limit-speed",
+    metavar="MB/S",
+    type=float,
+    envvar=["RDPEER_SERVE_LIMIT_SPEED", "LIMIT_SPEED"],
+    help="To how much; 32 unless given.",
+)
+@click.option("--relay-idle", metavar="SECONDS", type=float, help="End pairs that carry nothing for so long.")
 @click.option("--ready-file", metavar="PATH", help="Write the server's link there when it is ready.")
 @click.pass_context
 def command(

@@ -12,6 +12,7 @@ import os
 import socket
 from typing import Literal, Protocol
 
+from rdpeer.net.budget import Meter
 from rdpeer.net.connections import Connection
 
 PumpName = Literal["auto", "splice", "copy"]
@@ -21,8 +22,9 @@ _LOOK_AFTER = 30.0
 
 
 class Pump(Protocol):
-    async def carry(self, source: socket.socket, sink: socket.socket) -> int:
-        """Everything from ``source`` to its end; returns how many bytes. OSError where either side breaks."""
+    async def carry(self, source: socket.socket, sink: socket.socket, meter: Meter) -> None:
+        """Everything from ``source`` to its end, as fast as ``meter`` allows, and told to it. OSError where
+        either side breaks."""
 
     def close(self) -> None:
         """When nothing is carried any more."""
@@ -31,14 +33,13 @@ class Pump(Protocol):
 class CopyPump:
     """Works everywhere."""
 
-    async def carry(self, source: socket.socket, sink: socket.socket) -> int:
+    async def carry(self, source: socket.socket, sink: socket.socket, meter: Meter) -> None:
         loop = asyncio.get_running_loop()
-        carried = 0
-        while piece := await loop.sock_recv(source, _PIECE):
+        size = meter.piece(_PIECE)
+        while piece := await loop.sock_recv(source, size):
+            await meter.spend(len(piece))
             await loop.sock_sendall(sink, piece)
-            carried += len(piece)
             await asyncio.sleep(0)  # a busy pair leaves the others their turn
-        return carried
 
     def close(self) -> None:
         """There is nothing to close."""
@@ -53,12 +54,12 @@ def make_pump(name: PumpName = "auto") -> Pump:
     return SplicePump()
 
 
-async def join(pump: Pump, left: Connection, right: Connection) -> int:
-    """Until both directions have ended, or one side is broken; returns how many bytes were carried.
+async def join(pump: Pump, left: Connection, right: Connection, meter: Meter) -> None:
+    """Until both directions have ended, or one side is broken.
 
     The end of one direction is passed on, and the other goes on. Afterwards both are to be closed.
     """
-    ways = [asyncio.create_task(_one_way(pump, *legs)) for legs in ((left, right), (right, left))]
+    ways = [asyncio.create_task(_one_way(pump, *legs, meter)) for legs in ((left, right), (right, left))]
     running = set(ways)
     try:
         while running and not any(leg.is_broken for leg in (left, right)):
@@ -74,10 +75,8 @@ async def join(pump: Pump, left: Connection, right: Connection) -> int:
     for result in results:
         if isinstance(result, Exception) and not isinstance(result, OSError):
             raise result  # not a broken connection: a bug
-    return sum(result for result in results if isinstance(result, int))
 
 
-async def _one_way(pump: Pump, source: Connection, sink: Connection) -> int:
-    carried = await pump.carry(source.socket, sink.socket)
+async def _one_way(pump: Pump, source: Connection, sink: Connection, meter: Meter) -> None:
+    await pump.carry(source.socket, sink.socket, meter)
     sink.end()
-    return carried

@@ -16,6 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from rdpeer.net.budget import Meter
+
 _PIPE_BYTES = 1024 * 1024  # twice as fast as 64 KiB, by a third faster than 256 KiB, for one pair
 _SPARE_PIPES = 16
 
@@ -45,32 +47,32 @@ class SplicePump:
     def __init__(self) -> None:
         self._spare: list[_Pipe] = []
 
-    async def carry(self, source: socket.socket, sink: socket.socket) -> int:
-        """Everything from ``source`` to its end; returns how many bytes. OSError where either side breaks."""
+    async def carry(self, source: socket.socket, sink: socket.socket, meter: Meter) -> None:
+        """As :meth:`Pump.carry`."""
         loop = asyncio.get_running_loop()
-        carried = 0
         while True:
-            count = await self._forward(source, sink)
+            count = await self._forward(source, sink, meter)
             if count is None:
                 await _ready(source.fileno(), loop.add_reader, loop.remove_reader)
             elif count == 0:
-                return carried
+                return
             else:
-                carried += count
                 await asyncio.sleep(0)  # a busy pair leaves the others their turn
 
     def close(self) -> None:
         while self._spare:
             self._spare.pop().close()
 
-    async def _forward(self, source: socket.socket, sink: socket.socket) -> int | None:
+    async def _forward(self, source: socket.socket, sink: socket.socket, meter: Meter) -> int | None:
         """One pipe's worth: how many bytes, 0 at the end, None where nothing is there yet."""
         loop = asyncio.get_running_loop()
         pipe = self._spare.pop() if self._spare else _Pipe.open()
         held = 0
         try:
-            count = _splice(source.fileno(), pipe.inlet, _PIPE_BYTES)
+            count = _splice(source.fileno(), pipe.inlet, meter.piece(_PIPE_BYTES))
             held = count or 0
+            if held:
+                await meter.spend(held)
             while held:
                 moved = _splice(pipe.outlet, sink.fileno(), held)
                 if moved is None:

@@ -42,11 +42,17 @@ KINDS: dict[str, type] = {
     "enrol": Mode,
     "allow-keys": Path,
     "blocklist": Path,
+    "single-bandwidth": float,
+    "total-bandwidth": float,
+    "blacklist": Path,
+    "limit-speed": float,
+    "relay-idle": float,
 }
 """The options that may stand in a file. A list may also be one text, its items separated by commas."""
 
 _HBBS_FILE = ".env"
-_HBBS_NAMES = {name: name for name in ("port", "bind", "relay-servers", "key", "always-use-relay")}
+_HBBS_NAMES = ("port", "bind", "relay-servers", "key", "always-use-relay")
+_HBBR_NAMES = ("single-bandwidth", "total-bandwidth", "limit-speed")
 
 Values = Mapping[str, object]
 
@@ -123,9 +129,9 @@ def _hbbs(path: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for line in (read_text(path) or "").splitlines():
         name, equals, value = line.partition("=")
-        option = _HBBS_NAMES.get(name.strip().lower().replace("_", "-"))
+        option = name.strip().lower().replace("_", "-")
         text = value.strip().strip("\"'")
-        if not equals or option is None or not text:
+        if not equals or option not in _HBBS_NAMES + _HBBR_NAMES or not text:
             continue
         found[option] = _value(str(path), option, _from_text(text, KINDS[option]))
     return found
@@ -134,6 +140,8 @@ def _hbbs(path: Path) -> dict[str, Any]:
 def _from_text(text: str, kind: type) -> object:
     if kind is bool:
         return text.upper() == "Y"
-    if kind is int and re.fullmatch("[0-9]{1,9}", text):
+    if re.fullmatch("[0-9]{1,9}", text) and kind in (int, float):
         return int(text)
+    if re.fullmatch(r"[0-9]{1,9}\.[0-9]{1,9}", text):
+        return float(text)
     return text

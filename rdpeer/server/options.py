@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from rdpeer.errors import UsageError
+from rdpeer.net.budget import Budget
 from rdpeer.net.ports import Service
 from rdpeer.net.pump import PumpName
-from rdpeer.server.blocks import read_list
+from rdpeer.server.bandwidth import Bandwidth
+from rdpeer.server.blocks import Blocks, read_list
 from rdpeer.server.enrolment import Mode
 from rdpeer.server.limits import Limits
 from rdpeer.store import authorized_peers
 from rdpeer.values import BASE_PORT, PublicKey, ServerAddress, ServerKey, printable
 
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - a server is there to be reached
-BLOCKLIST = "blocklist.txt"
+BLOCKLIST, BLACKLIST = "blocklist.txt", "blacklist.txt"
 """In the data folder, as hbbr has it."""
 
 OWN_KEY = ("-", "_")
@@ -58,6 +61,21 @@ class ServerOptions:
     blocklist: Path | None = None
     """Addresses, networks and IDs that are not served; None for ``blocklist.txt`` in the data folder."""
 
+    single_bandwidth: float | None = None
+    """Mb/s (of 1024 * 1024 bits, as hbbr counts) of one pair at the relay, both ways together."""
+
+    total_bandwidth: float | None = None
+    """Mb/s of all pairs together."""
+
+    blacklist: Path | None = None
+    """Addresses and networks whose pairs are slower; None for ``blacklist.txt`` in the data folder."""
+
+    limit_speed: float = 32.0
+    """Mb/s of such a pair."""
+
+    relay_idle: float | None = None
+    """Seconds after which a pair that carries nothing is ended."""
+
     limits: Limits = field(default_factory=Limits)
     pump: PumpName = "auto"
 
@@ -77,7 +95,10 @@ class ServerOptions:
                 f"no such service: {quoted(self.only)}", hint="services are rendezvous and relay"
             )
         _ = self.demanded_key
-        for path in (self.allow_keys, self.blocklist):
+        for number in (self.single_bandwidth, self.total_bandwidth, self.limit_speed, self.relay_idle):
+            if number is not None and not 0 < number < math.inf:
+                raise UsageError(f"not a limit above 0: {number:g}")
+        for path in (self.allow_keys, self.blocklist, self.blacklist):
             if path is not None and not path.is_file():
                 raise UsageError(f"cannot read {path}: no such file")
 
@@ -88,6 +109,16 @@ class ServerOptions:
     def read_blocklist(self) -> list[str]:
         """UsageError where the file cannot be read."""
         return read_list(self.blocklist or self.data_dir / BLOCKLIST)
+
+    def bandwidth(self) -> Bandwidth:
+        """What the relay may carry. UsageError where the blacklist cannot be read."""
+        return Bandwidth(
+            total=Budget(_bytes(self.total_bandwidth)) if self.total_bandwidth else None,
+            pair=_bytes(self.single_bandwidth) if self.single_bandwidth else None,
+            slowed=_bytes(self.limit_speed),
+            slow=Blocks(read_list(self.blacklist or self.data_dir / BLACKLIST)),
+            idle=self.relay_idle,
+        )
 
     @property
     def is_rendezvous(self) -> bool:
@@ -113,6 +144,10 @@ class ServerOptions:
                 hint="a secret key belongs into id_ed25519; with any other text no key could be signed",
             )
         return public
+
+
+def _bytes(megabits: float) -> int:
+    return max(1, round(megabits * 1024 * 1024 / 8))
 
 
 def private_host(host: str) -> bool:

@@ -8,11 +8,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Iterable
+from dataclasses import dataclass
 from typing import NamedTuple
 
+from rdpeer.net.budget import Meter
 from rdpeer.net.connections import Connection
 from rdpeer.net.ports import ServerPorts
 from rdpeer.net.pump import Pump, join
+from rdpeer.server.bandwidth import Bandwidth
 from rdpeer.server.limits import MAX_FRAME
 from rdpeer.server.pairing import Pairing
 from rdpeer.server.reception import Reception
@@ -26,10 +29,30 @@ class _Parked(NamedTuple):
     """Done when its pair has ended, or when nobody came for it."""
 
 
-class Relay:
-    """Drives the pairing and the pump."""
+@dataclass(slots=True)
+class Pair:
+    """Two legs that are joined, since ``since`` in the loop's time; ``rate``: bytes in the last second."""
 
-    def __init__(self, pairing: Pairing, pump: Pump, reception: Reception) -> None:
+    first: Connection
+    second: Connection
+    since: float
+    meter: Meter
+    rate: int = 0
+    seen: int = 0
+
+    def hang_up(self) -> None:
+        self.first.hang_up()
+        self.second.hang_up()
+
+
+class Relay:
+    """Drives the pairing and the pump. ``pairs`` are those that are joined."""
+
+    def __init__(self, pairing: Pairing, pump: Pump, reception: Reception, bandwidth: Bandwidth) -> None:
+        self.bandwidth = bandwidth
+        self.pairs: dict[int, Pair] = {}
+        self.carried = 0
+        """Bytes of the pairs that have ended."""
         self._pairing = pairing
         self._pump = pump
         self._reception = reception
@@ -46,11 +69,16 @@ class Relay:
         return len(self._parked)
 
     def sweep(self, now: float) -> None:
-        """Ends the parked legs that nobody came for."""
+        """Called each second: ends parked legs that nobody came for, and pairs that are idle for too long."""
         for leg in self._pairing.overdue(now):
             parked = self._parked.pop(leg)
             log.info("relay: %s: the other leg did not come", parked.connection.remote)
             parked.over.set_result(None)
+        idle = self.bandwidth.idle
+        for pair in self.pairs.values():
+            pair.rate, pair.seen = pair.meter.carried - pair.seen, pair.meter.carried
+            if idle is not None and now - pair.meter.last >= idle:
+                pair.hang_up()
 
     async def _serve(self, leg: int, connection: Connection) -> None:
         payload = await connection.receive(MAX_FRAME)
@@ -64,13 +92,20 @@ class Relay:
             self._parked[leg] = _Parked(connection, over)
             await over
         else:
-            await self._join(self._parked.pop(other), connection)
+            await self._join(leg, self._parked.pop(other), connection)
 
-    async def _join(self, first: _Parked, second: Connection) -> None:
+    async def _join(self, number: int, first: _Parked, second: Connection) -> None:
+        meter = Meter(self.bandwidth.budgets(first.connection.remote.ip, second.remote.ip))
+        pair = Pair(first.connection, second, meter.last, meter)
+        self.pairs[number] = pair
         log.info("relay: %s and %s: joined", first.connection.remote, second.remote)
         try:
-            carried = await join(self._pump, first.connection, second)
-            log.info("relay: %s and %s: ended, %d bytes", first.connection.remote, second.remote, carried)
+            await join(self._pump, first.connection, second, meter)
+            log.info(
+                "relay: %s and %s: ended, %d bytes", first.connection.remote, second.remote, meter.carried
+            )
         finally:
+            del self.pairs[number]
+            self.carried += meter.carried
             if not first.over.done():
                 first.over.set_result(None)

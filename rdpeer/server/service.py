@@ -17,6 +17,7 @@ from rdpeer.net.pump import make_pump
 from rdpeer.net.transport.dial import answers
 from rdpeer.server import hbbs
 from rdpeer.server.admission import Admission
+from rdpeer.server.bandwidth import Bandwidth
 from rdpeer.server.blocks import Blocks
 from rdpeer.server.broker import Broker
 from rdpeer.server.database import Database
@@ -29,7 +30,7 @@ from rdpeer.server.pairing import Pairing
 from rdpeer.server.reception import Reception
 from rdpeer.server.registration import Registrations
 from rdpeer.server.registry import Registry
-from rdpeer.server.relay import Relay
+from rdpeer.server.relay import Pair, Relay
 from rdpeer.server.relays import Relays
 from rdpeer.server.rendezvous import Rendezvous
 from rdpeer.store.files import make_folder
@@ -100,6 +101,16 @@ class Server:
         return self._relay.parked
 
     @property
+    def pairs(self) -> list[Pair]:
+        """What the relay carries now."""
+        return list(self._relay.pairs.values())
+
+    @property
+    def bandwidth(self) -> Bandwidth:
+        """What it may carry."""
+        return self._relay.bandwidth
+
+    @property
     def relay_address(self) -> ServerAddress:
         """Where our relay is, for the rendezvous server that is to name it."""
         return self.link.server.offset(1)
@@ -140,7 +151,7 @@ class Server:
         ]
         if self._keys and options.is_rendezvous:
             self._rendezvous = self._make_rendezvous(self._keys, rendezvous, limits)
-        self._relay = Relay(Pairing(self._accepts, limits), pump, relay)
+        self._relay = Relay(Pairing(self._accepts, limits), pump, relay, options.bandwidth())
         self._running = [asyncio.create_task(self._run(ports))]
         if self._rendezvous:
             self._running.append(asyncio.create_task(self._rendezvous.writer.run()))

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from bare_clients import Stream, message, until
@@ -171,3 +172,43 @@ async def test_stopping_ends_parked_and_joined_legs(server: MakeServer) -> None:
     for leg in (one, two, parked):
         assert await leg.ended()
         await leg.__aexit__(None, None, None)
+
+
+@both_pumps
+async def test_a_limited_pair_gets_everything_in_the_end(
+    server: MakeServer, tmp_path: Path, pump: str
+) -> None:
+    (tmp_path / "blacklist.txt").write_text("127.0.0.1\n")
+    limits = {"single_bandwidth": 400.0, "total_bandwidth": 300.0, "limit_speed": 200.0}
+    async with server(pump=pump, data_dir=tmp_path, **limits) as running:
+        async with Stream(running.base + 1) as one, Stream(running.base + 1) as two:
+            arrive(one, running)
+            arrive(two, running)
+            one.writer.write(bytes(MIB))
+            two.writer.write(b"\xff" * MIB)
+            assert await one.reader.readexactly(MIB) == b"\xff" * MIB
+            assert await two.reader.readexactly(MIB) == bytes(MIB)
+            (pair,) = running.pairs
+            assert pair.meter.carried == 2 * MIB
+            budgets = running.bandwidth.budgets("127.0.0.1")
+            assert [budget.limit * 8 // MIB for budget in budgets] == [300, 400, 200]
+        await until(lambda: not running.pairs)
+
+
+@both_pumps
+async def test_an_idle_pair_ends_where_the_operator_says_so(server: MakeServer, pump: str) -> None:
+    async with (
+        server(pump=pump, relay_idle=100.0) as running,
+        Stream(running.base + 1) as one,
+        Stream(running.base + 1) as two,
+    ):
+        arrive(one, running)
+        arrive(two, running)
+        one.writer.write(b"!")
+        assert await two.reader.readexactly(1) == b"!"
+        (pair,) = running.pairs
+        running.sweep(pair.meter.last + 99.9)
+        assert running.pairs == [pair]
+        running.sweep(pair.meter.last + 100.0)
+        assert await one.ended()
+        assert await two.ended()

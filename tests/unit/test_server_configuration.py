@@ -16,12 +16,13 @@ KEY = PublicKey(bytes(range(32))).text
 
 def test_flag_over_file_over_hbbs_over_default(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text(
-        "PORT=1\nrelay_servers='a,b'\nALWAYS_USE_RELAY=y\nRUST_LOG=debug\n\nBIND=\n"
+        "PORT=1\nrelay_servers='a,b'\nALWAYS_USE_RELAY=y\nSINGLE_BANDWIDTH=1.5\nTOTAL_BANDWIDTH=64\nRUST_LOG=debug\n\nBIND=\n"
     )
     (tmp_path / "server.toml").write_text('port = 2\naddress = "vps.example"\n[limits]\npeers = 7\n')
     options = load(tmp_path, {"port": 21000})
     assert (options.port, options.address, options.relay_servers) == (21000, "vps.example", ("a", "b"))
     assert options.always_use_relay
+    assert (options.single_bandwidth, options.total_bandwidth) == (1.5, 64.0)
     assert options.limits.peers == 7
     assert options.bind == ServerOptions(tmp_path).bind
 
@@ -73,6 +74,9 @@ def test_a_named_file_has_to_be_there(tmp_path: Path) -> None:
         {"relay-servers": ["a b"]},
         {"address": "a b"},
         {"only": "both"},
+        {"single-bandwidth": 0.0},
+        {"relay-idle": float("inf")},
+        {"limit-speed": float("nan")},
         {"key": "a text"},
         {"key": "A" * 88},
     ],
