@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from rdpeer.crypto.keys import IdentityKey
 from rdpeer.errors import RemoteProtocolError
-from rdpeer.server.answers import Answers, known_nat_type, v6_only
+from rdpeer.server.answers import Answers, known_nat_type, known_port, v6_only
 from rdpeer.server.commands import Caller, Close, Command, Notify, Send
 from rdpeer.server.forwards import Forwards
 from rdpeer.server.keys import Keys
@@ -22,7 +22,7 @@ from rdpeer.server.limits import Limits
 from rdpeer.server.queries import answer_query
 from rdpeer.server.questions import Question, Questions
 from rdpeer.server.rates import Recent, network
-from rdpeer.server.registry import Peer, Registry
+from rdpeer.server.registry import Peer, Registry, Source
 from rdpeer.server.relays import Relays
 from rdpeer.values import Endpoint, printable
 from rdpeer.wire import rendezvous_pb2 as wire
@@ -76,6 +76,14 @@ class Broker:
         except RemoteProtocolError as error:
             log.info("%s: %s", caller.remote, error)
             return [Close()]
+
+    def punched_by_udp(self, source: Source, sent: wire.PunchHoleSent, now: float) -> list[Command]:
+        """A peer says by UDP that it has punched a hole; whoever else says so is not answered."""
+        try:
+            return [self._answers.hole_punched_by_udp(Endpoint.of(source), sent, now)]
+        except RemoteProtocolError as error:
+            log.info("%s: %s", source[0], error)
+            return []
 
     def closed(self, connection: int) -> None:
         """The connection is gone, and with it what it asked."""
@@ -134,8 +142,9 @@ class Broker:
             relay_server=question.relay_server,
             # One that knows nothing of force_relay relays when it is told SYMMETRIC.
             nat_type=wire.SYMMETRIC if relayed else known_nat_type(request.nat_type),
-            udp_port=request.udp_port if 0 < request.udp_port < 65536 else 0,
+            udp_port=0 if relayed else _udp_port(question.initiator, request.udp_port),
             force_relay=relayed,
+            upnp_port=known_port(request.upnp_port),
             socket_addr_v6=v6_only(request.socket_addr_v6),
         )
         return wire.RendezvousMessage(punch_hole=punch)
@@ -195,6 +204,12 @@ def _failure(caller: Caller, peer_id: str, failure: Response.Failure.ValueType) 
     log.info("%s asked for %s: %s", caller.remote, printable(peer_id), Response.Failure.Name(failure))
     answer = wire.RendezvousMessage(punch_hole_response=Response(failure=failure))
     return [Send(caller.connection, answer.SerializeToString())]
+
+
+def _udp_port(initiator: Endpoint, port: int) -> int:
+    """Where the peer is to punch by UDP. Its answer would come by UDP, too, and nothing in the mark of an
+    IPv6 initiator keeps others from forging it: such a one offers its address in socket_addr_v6."""
+    return 0 if initiator.is_v6 else known_port(port)
 
 
 def _same_ip(remote: Endpoint, peer: Peer) -> bool:

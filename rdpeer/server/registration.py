@@ -1,4 +1,4 @@
-"""Registration by UDP, without I/O (docs/PROTOCOL.md 9.1, 9.2).
+"""What comes by UDP, above all registration, without I/O (docs/PROTOCOL.md 9.1, 9.2).
 
 RegisterPeer is the keep-alive that every peer sends every 15 s: it is all that
 a busy server does, so the usual one is read by hand, and its answer is one of
@@ -24,6 +24,7 @@ from rdpeer.server.blocks import Blocks
 from rdpeer.server.enrolment import Enrolment, Mode
 from rdpeer.server.limits import MAX_DATAGRAM, Limits
 from rdpeer.server.rates import Distinct, Rows, network
+from rdpeer.server.reflector import reflect, reflect_port
 from rdpeer.server.registry import MAX_UUID, PK_BYTES, Registration, Registry, Source
 from rdpeer.server.strangers import Strangers
 from rdpeer.values import PeerId
@@ -53,6 +54,9 @@ class Save:
     via: int
 
 
+Reply = bytes | Save | wire.PunchHoleSent | None
+
+
 class Registrations:
     """The rules of registration over one registry. Who is blocked is not answered."""
 
@@ -73,13 +77,14 @@ class Registrations:
         self._per_id: Rows[str] = Rows(3, 6.0, limits.sources)
         self._new_ids: Distinct[str] = Distinct(300, _DAY, limits.sources)
 
-    def receive(self, datagram: bytes, source: Source, via: int, now: float) -> bytes | Save | None:
-        """The answer to one datagram; a Save to be done before its answer; None where there is none."""
+    def receive(self, datagram: bytes, source: Source, via: int, now: float) -> Reply:
+        """The answer to one datagram; a Save to be done before its answer; what the broker must decide on;
+        None where there is no answer."""
         if self._blocks.any and self._blocks.has_ip(source[0]):
             return None
         peer_id = _usual_register_peer(datagram)
         if peer_id is not None:
-            answer: bytes | Save | None = self._register_peer(peer_id, source, via, now)
+            answer: Reply = self._register_peer(peer_id, source, via, now)
             if answer is KEEP_ALIVE:
                 return answer
         else:
@@ -88,9 +93,12 @@ class Registrations:
             return None
         return answer
 
-    def _unusual(self, datagram: bytes, source: Source, via: int, now: float) -> bytes | Save | None:
+    def _unusual(self, datagram: bytes, source: Source, via: int, now: float) -> Reply:
         if len(datagram) > MAX_DATAGRAM:
             return None
+        reflected = reflect(datagram, source)
+        if reflected is not None:
+            return reflected
         try:
             message = parse(wire.RendezvousMessage, datagram)
         except RemoteProtocolError:
@@ -100,6 +108,10 @@ class Registrations:
                 return self._register_peer(message.register_peer.id, source, via, now)
             case "register_pk":
                 return self._register_pk(message.register_pk, source, via, now)
+            case "test_nat_request":
+                return reflect_port(source)
+            case "punch_hole_sent":
+                return message.punch_hole_sent
             case _:
                 return None
 

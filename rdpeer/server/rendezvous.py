@@ -55,6 +55,9 @@ class Rendezvous:
         if isinstance(answer, Save):
             self.writer.add(answer)
             return None
+        if isinstance(answer, wire.PunchHoleSent):
+            self._obey(self._broker.punched_by_udp(source, answer, now))
+            return None
         return answer
 
     def _reply(self, save: Save, answer: bytes) -> None:

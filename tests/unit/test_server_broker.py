@@ -245,6 +245,62 @@ def test_an_answer_that_is_late_or_whose_initiator_is_gone_is_none() -> None:
     assert table.say(PEER_CALLS, punch_hole_sent=gone) == IGNORED
 
 
+# By UDP
+
+BY_UDP: Source = (HOME[0], 50123)
+
+
+def punched_by_udp(table: Table, mark: bytes, source: Source = BY_UDP, now: float = 0.0, **fields: object):
+    sent = wire.PunchHoleSent(**{"socket_addr": mark, "id": PEER, "version": "1.4.9", **fields})  # type: ignore[arg-type]
+    return table.broker.punched_by_udp(source, sent, now)
+
+
+def test_a_hole_punched_by_udp_is_told_once_and_where_it_was_asked() -> None:
+    table = Table()
+    punch = told(table.punch(udp_port=40404)).punch_hole
+    assert punch.udp_port == 40404
+    (send,) = punched_by_udp(table, punch.socket_addr, relay_server="relay", nat_type=wire.ASYMMETRIC)
+    assert isinstance(send, Send)
+    assert send.connection == ASKER.connection
+    response = wire.RendezvousMessage.FromString(send.payload).punch_hole_response
+    assert response.is_udp
+    assert unmangle(response.socket_addr) == Endpoint.of(BY_UDP)
+    assert (response.relay_server, response.nat_type) == ("relay", wire.ASYMMETRIC)
+    assert open_id_pk(KEY.public, response.pk)[:2] == (PEER, PK)
+    assert punched_by_udp(table, punch.socket_addr) == []  # its repetitions
+
+
+@pytest.mark.parametrize(
+    ("source", "now", "fields"),
+    [
+        (("192.0.2.66", 50123), 0.0, {}),
+        (BY_UDP, 10.5, {}),
+        (BY_UDP, 0.0, {"id": OTHER}),
+        (BY_UDP, 0.0, {"socket_addr": b"guessed"}),
+    ],
+    ids=["from elsewhere", "late", "of another peer", "without the mark"],
+)
+def test_what_else_claims_by_udp_to_have_punched_is_ignored(source: Source, now: float, fields) -> None:
+    table = Table()
+    mark = told(table.punch(udp_port=40404)).punch_hole.socket_addr
+    assert punched_by_udp(table, mark, source, now, **fields) == []
+    assert heard(table.say(PEER_CALLS, now, punch_hole_sent=wire.PunchHoleSent(socket_addr=mark, id=PEER)))
+
+
+def test_udp_proves_no_address() -> None:
+    table = Table()
+    for _ in range(5):
+        mark = told(table.punch(udp_port=40404)).punch_hole.socket_addr
+        assert punched_by_udp(table, mark)
+    assert table.punch(udp_port=40404) == []
+
+
+def test_no_udp_where_the_mark_could_be_guessed_or_only_a_relay_is_wanted() -> None:
+    assert told(Table().punch(ASKER_V6, udp_port=40404)).punch_hole.udp_port == 0
+    assert told(Table().punch(udp_port=40404, force_relay=True)).punch_hole.udp_port == 0
+    assert told(Table(always_relay=True).punch(udp_port=40404)).punch_hole.udp_port == 0
+
+
 def test_a_relay_response_is_told_as_stock_does() -> None:
     table = Table()
     mark = told(table.punch()).punch_hole.socket_addr

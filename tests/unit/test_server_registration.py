@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rdpeer.server.limits import Limits
-from rdpeer.server.registration import KEEP_ALIVE, REQUEST_PK, Registrations, Save
+from rdpeer.server.registration import KEEP_ALIVE, REQUEST_PK, Registrations, Reply, Save
 from rdpeer.server.registry import Registration, Registry, Source
+from rdpeer.values import Endpoint
 from rdpeer.wire import rendezvous_pb2 as wire
+from rdpeer.wire import stun
 
 HOME: Source = ("10.77.0.9", 40000)
 AWAY: Source = ("10.77.0.10", 40000)
@@ -39,9 +41,7 @@ def register_pk(peer_id: str = PEER, uuid: bytes = b"uuid", pk: bytes = PK) -> b
     return message.SerializeToString()
 
 
-def ask(
-    registrations: Registrations, datagram: bytes, now: float = 0.0, source: Source = HOME
-) -> bytes | None:
+def ask(registrations: Registrations, datagram: bytes, now: float = 0.0, source: Source = HOME) -> Reply:
     """One datagram; what is to be saved is saved at once."""
     answer = registrations.receive(datagram, source, 0, now)
     return registrations.saved(answer, now) if isinstance(answer, Save) else answer
@@ -151,6 +151,17 @@ def test_full_tables_refuse_and_do_not_grow() -> None:
     assert len(registry.peers) == 2
 
 
+def test_the_port_is_told_in_eight_bytes_and_stun_by_a_padded_request() -> None:
+    registrations, _ = machine()
+    answer = registrations.receive(bytes.fromhex("a20100"), HOME, 0, 0.0)
+    assert isinstance(answer, bytes)
+    assert len(answer) <= 8
+    assert wire.RendezvousMessage.FromString(answer).test_nat_response.port == HOME[1]
+    answer = registrations.receive(stun.encode_request(bytes(12)), HOME, 0, 0.0)
+    assert isinstance(answer, bytes)
+    assert stun.parse_answer(answer, bytes(12)) == Endpoint.of(HOME)
+
+
 @given(st.text(max_size=140), st.integers(-(2**31), 2**31 - 1))
 def test_the_hand_reads_what_the_schema_reads(peer_id: str, serial: int) -> None:
     registrations, registry = machine()
@@ -159,10 +170,12 @@ def test_the_hand_reads_what_the_schema_reads(peer_id: str, serial: int) -> None
 
 
 @given(st.binary(max_size=80) | st.binary(max_size=40).map(lambda rest: b"\x32" + bytes([len(rest)]) + rest))
+@example(b"\x52\x00")
+@example(b"\xa2\x01\x00")
 def test_no_datagram_raises_or_is_amplified(datagram: bytes) -> None:
     registrations, _ = machine()
     answer = ask(registrations, datagram)
-    assert answer is None or len(answer) <= max(len(datagram), 8)
+    assert not isinstance(answer, bytes) or len(answer) <= max(len(datagram), 8)
 
 
 @given(st.binary(max_size=20), st.binary(max_size=3))
