@@ -12,9 +12,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from rdpeer.errors import UsageError
-from rdpeer.values import BASE_PORT, PeerAddress, PinPolicy, ServerAddress, ServerKey, printable
+from rdpeer.net.outbound import Outbound
+from rdpeer.values import (
+    BASE_PORT,
+    Family,
+    PeerAddress,
+    PinPolicy,
+    ProxyAddress,
+    ServerAddress,
+    ServerKey,
+    printable,
+)
 
-NAMES = ("server", "key", "relay-server", "pin", "timeout")
+NAMES = ("server", "key", "relay-server", "proxy", "family", "ca-file", "pin", "timeout")
 """As in config.toml. The flag is ``--NAME``, the variable ``RDPEER_NAME`` with ``_`` for ``-``."""
 
 _KNOWN = "settings are " + ", ".join(NAMES)
@@ -28,6 +38,9 @@ class Settings:
     server: ServerAddress | None = None
     key: ServerKey | None = field(default=None, repr=False)
     relay_server: ServerAddress | None = None
+    proxy: ProxyAddress | None = None
+    family: Family = Family.ANY
+    ca_file: str | None = None
     pin: PinPolicy = PinPolicy.ACCEPT_NEW
     timeout: float | None = None
     origins: Mapping[str, str] = field(default_factory=dict)
@@ -45,8 +58,13 @@ class Settings:
             )
         return self.server
 
+    @property
+    def outbound(self) -> Outbound:
+        """How connections leave this machine."""
+        return Outbound(self.family, self.proxy, self.ca_file)
+
     def text(self, name: str) -> str | None:
-        """A setting as it would be written in a command, None where it has no value."""
+        """A setting as it would be written in a command, None where it has no value; never a password."""
         if name == "server" and self.server:
             return self.server.short()
         value = getattr(self, name.replace("-", "_"))
@@ -127,6 +145,11 @@ def _settings(found: Mapping[str, tuple[str, str]]) -> Settings:
         except ValueError as error:
             where = origin if origin in (f"--{name}", _variable(name), name) else f"{origin}: {name}"
             raise UsageError(f"{where}: {error}") from error
+    if settings.proxy and settings.proxy.password and settings.origin("proxy") in ("--proxy", "proxy"):
+        raise UsageError(
+            "everybody can read a password on the command line",
+            hint="write the proxy's URL into RDPEER_PROXY, or into the file that 'rdpeer config path' names",
+        )
     return settings
 
 
@@ -138,8 +161,14 @@ def _with(settings: Settings, name: str, text: str) -> Settings:
         case "key":
             return replace(settings, key=_server_key(text))
         case "relay-server":
-            base = settings.server.port if settings.server else BASE_PORT
-            return replace(settings, relay_server=ServerAddress.parse(text, base + 1))
+            base = settings.server.plain.port if settings.server else BASE_PORT
+            return replace(settings, relay_server=ServerAddress.parse_relay(text, base))
+        case "proxy":
+            return replace(settings, proxy=ProxyAddress.parse(text) if text else None)
+        case "family":
+            return replace(settings, family=_family(text))
+        case "ca-file":
+            return replace(settings, ca_file=text or None)
         case "pin":
             return replace(settings, pin=_policy(text))
         case _:
@@ -150,6 +179,13 @@ def _server_key(text: str) -> ServerKey:
     if not text:
         raise ValueError("the key is empty")
     return ServerKey(text)
+
+
+def _family(text: str) -> Family:
+    try:
+        return Family(text)
+    except ValueError:
+        raise ValueError(f"{printable(text)!r} is none of {', '.join(Family)}") from None
 
 
 def _policy(text: str) -> PinPolicy:

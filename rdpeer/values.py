@@ -13,7 +13,7 @@ import hashlib
 import ipaddress
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Self
 from urllib.parse import quote, unquote
@@ -21,6 +21,15 @@ from urllib.parse import quote, unquote
 BASE_PORT = 21116
 """The rendezvous server's port; NAT test and online query are one below, the relay one above."""
 
+RENDEZVOUS_PATH = "/ws/id"
+RELAY_PATH = "/ws/relay"
+"""Where a reverse proxy has a server's two WebSockets (docs/PROTOCOL.md 6)."""
+
+_WEB_PORTS = {"ws": 80, "wss": 443}
+_PROXY_SCHEMES = {"socks5": "socks5", "socks5h": "socks5", "http": "http"}
+_PROXY_PORTS = {"socks5": 1080, "http": 80}
+_WEB_OFFSET = 2  # a server's own WebSocket ports are two above its TCP ports
+_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)*")
 _DOTTED_QUAD = re.compile(r"(?:0|[1-9][0-9]{0,2})(?:\.(?:0|[1-9][0-9]{0,2})){3}")
 _PEER_ID_MIN, _PEER_ID_MAX = 6, 100
 _HOST = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?")
@@ -116,11 +125,20 @@ class ServerAddress:
         if not 0 < self.port < 65536:
             raise ValueError(f"not a port: {self.port}")
 
-    @classmethod
-    def parse(cls, text: str, default_port: int = BASE_PORT) -> Self:
-        """From ``host``, ``host:port``, ``[v6]``, ``[v6]:port`` or a bare v6 literal; lowercased."""
-        host, port = split_host_port(text.strip())
-        return cls(host.lower(), default_port if port is None else port)
+    @staticmethod
+    def parse(text: str, default_port: int = BASE_PORT) -> ServerAddress:
+        """From ``host``, ``host:port``, ``[v6]``, ``[v6]:port``, a bare v6 literal, or what WebAddress
+        reads; lowercased."""
+        if "://" in text:
+            return WebAddress.parse_url(text)
+        return ServerAddress(*_host_and_port(text.strip(), default_port))
+
+    @staticmethod
+    def parse_relay(text: str, base: int = BASE_PORT) -> ServerAddress:
+        """The same for a relay; its default port is the one above ``base``."""
+        if "://" in text:
+            return WebAddress.parse_url(text, RELAY_PATH)
+        return ServerAddress.parse(text, base + 1)
 
     @classmethod
     def parse_target(cls, text: str) -> Self:
@@ -130,9 +148,14 @@ class ServerAddress:
             raise ValueError(f"no port in {printable(text)!r}")
         return cls(host.lower(), port)
 
-    def offset(self, by: int) -> Self:
+    def offset(self, by: int) -> ServerAddress:
         """The same host, ``by`` ports further: +1 is the relay, -1 the NAT test (docs/PROTOCOL.md 0)."""
-        return type(self)(self.host, self.port + by)
+        return ServerAddress(self.host, self.port + by)
+
+    @property
+    def plain(self) -> ServerAddress:
+        """The server's TCP port: what messages on the wire call it by."""
+        return self
 
     @property
     def is_loopback(self) -> bool:
@@ -152,6 +175,80 @@ class ServerAddress:
 
     def __str__(self) -> str:
         return join_host_port(self.host, self.port)
+
+
+@dataclass(frozen=True, slots=True)
+class WebAddress(ServerAddress):
+    """A server's WebSocket (docs/PROTOCOL.md 6).
+
+    Rendezvous and relay are two paths of one origin, ``/ws/id`` and ``/ws/relay``, as a reverse proxy
+    has them. Only ``ws://host:port`` with no path is a server's own port: the relay's is the next one.
+    """
+
+    scheme: str = "wss"
+    path: str = ""
+    """Whole; empty for a server's own port."""
+
+    def __post_init__(self) -> None:
+        ServerAddress.__post_init__(self)
+        if not _PATH.fullmatch(self.path):
+            raise ValueError(f"not a path: {printable(self.path)!r}")
+
+    @classmethod
+    def of_relay(cls, relay: ServerAddress, scheme: str) -> Self:
+        """Where stock looks for the WebSocket of a relay that is named by its TCP port: at an IP literal
+        two ports above it, without TLS; at a name behind its reverse proxy."""
+        try:
+            ipaddress.ip_address(relay.host)
+        except ValueError:
+            return cls(relay.host, _WEB_PORTS[scheme], scheme, RELAY_PATH)
+        return cls(relay.host, relay.port + _WEB_OFFSET, "ws")
+
+    @classmethod
+    def parse_url(cls, text: str, service: str = RENDEZVOUS_PATH) -> Self:
+        """From ``ws://`` or ``wss://``, ``host[:port]`` and what stands before ``service`` in its path."""
+        scheme, _, rest = text.strip().partition("://")
+        scheme = scheme.lower()
+        if scheme not in _WEB_PORTS:
+            raise ValueError(f"not a server's address: {printable(text)!r} (HOST, ws:// or wss://)")
+        place, slash, path = rest.partition("/")
+        host, port = split_host_port(place)
+        if scheme == "ws" and port not in (None, _WEB_PORTS["ws"]) and not slash:
+            return cls(host.lower(), port, scheme)
+        prefix = (slash + path).rstrip("/").removesuffix(RENDEZVOUS_PATH).removesuffix(RELAY_PATH)
+        return cls(host.lower(), _WEB_PORTS[scheme] if port is None else port, scheme, prefix + service)
+
+    def offset(self, by: int) -> ServerAddress:
+        """+1 is the relay; what has a TCP port of its own below is asked here."""
+        if by != 1:
+            return self
+        if not self.path:
+            return WebAddress(self.host, self.port + 1, self.scheme)
+        return WebAddress(
+            self.host, self.port, self.scheme, self.path.removesuffix(RENDEZVOUS_PATH) + RELAY_PATH
+        )
+
+    @property
+    def plain(self) -> ServerAddress:
+        """As far as it can be told: what belongs to a server's own WebSocket port, or the usual one."""
+        if not self.path and self.port > _WEB_OFFSET:
+            return ServerAddress(self.host, self.port - _WEB_OFFSET)
+        return ServerAddress(self.host, BASE_PORT + self.path.endswith(RELAY_PATH))
+
+    @property
+    def secure(self) -> bool:
+        """True for ``wss``."""
+        return self.scheme == "wss"
+
+    def short(self, default_port: int = BASE_PORT) -> str:
+        """As text that is read as this address again; ``/ws/id`` is said only where it has to be."""
+        text = str(self).removesuffix(RENDEZVOUS_PATH)
+        return text if WebAddress.parse_url(text) == self else str(self)
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        port = "" if self.path and self.port == _WEB_PORTS[self.scheme] else f":{self.port}"
+        return f"{self.scheme}://{host}{port}{self.path}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +358,7 @@ class ServerLink:
         return cls(
             server,
             ServerKey(fields["key"]) if fields.get("key") else None,
-            ServerAddress.parse(relay, server.port + 1) if relay else None,
+            ServerAddress.parse_relay(relay, server.plain.port) if relay else None,
         )
 
     def __str__(self) -> str:
@@ -274,7 +371,7 @@ class ServerLink:
         if self.key:
             parts.append("key=" + quote(self.key.text, safe="+/="))
         if self.relay:
-            parts.append("relay=" + self.relay.short(self.server.port + 1))
+            parts.append("relay=" + self.relay.short(self.server.plain.port + 1))
         return "?" + "&".join(parts) if parts else ""
 
 
@@ -296,6 +393,57 @@ class PeerAddress:
         force_relay = name.endswith(("/r", "\\r"))
         peer = PeerId.parse(name[:-2] if force_relay else name)
         return cls(peer, force_relay, ServerLink.parse("rdpeer://" + place) if at else None)
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyAddress:
+    """What carries connections on: ``socks5://`` or ``http://``, perhaps with a user and a password.
+
+    Names are resolved by the proxy, so ``socks5h://``, as curl has it, is the same.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    user: str = ""
+    password: str = field(default="", repr=False)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """From ``scheme://[user:password@]host[:port]``, or ``host:port`` for SOCKS5."""
+        scheme, separator, rest = text.strip().rpartition("://")
+        scheme = _PROXY_SCHEMES.get(scheme.lower(), "") if separator else "socks5"
+        if not scheme:
+            raise ValueError("not a proxy (socks5://host[:port] or http://host[:port])")
+        credentials, at, place = rest.rstrip("/").rpartition("@")
+        user, _, password = credentials.partition(":")
+        if at and not user:
+            raise ValueError("no user before the @ of the proxy")
+        server = ServerAddress(*_host_and_port(place, _PROXY_PORTS[scheme]))
+        proxy = cls(scheme, server.host, server.port, unquote(user), unquote(password))
+        if max(len(proxy.user.encode()), len(proxy.password.encode())) > 255 or ":" in proxy.user:
+            raise ValueError("a proxy's user and password have at most 255 bytes, the user no colon")
+        return proxy
+
+    @property
+    def address(self) -> ServerAddress:
+        return ServerAddress(self.host, self.port)
+
+    def __str__(self) -> str:
+        """As it may be shown: without the password."""
+        user = quote(self.user, safe="") + "@" if self.user else ""
+        return f"{self.scheme}://{user}{join_host_port(self.host, self.port)}"
+
+
+class Family(StrEnum):
+    """Which addresses of a name are used."""
+
+    ANY = "any"
+    V4 = "4"
+    V6 = "6"
+
+    def allows(self, endpoint: Endpoint) -> bool:
+        return self is Family.ANY or endpoint.is_v6 == (self is Family.V6)
 
 
 class PinPolicy(StrEnum):
@@ -325,6 +473,11 @@ def split_host_port(text: str) -> tuple[str, int | None]:
     if not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) < 65536):
         raise ValueError(f"not a port: {printable(port)!r}")
     return host, int(port)
+
+
+def _host_and_port(text: str, default_port: int) -> tuple[str, int]:
+    host, port = split_host_port(text)
+    return host.lower(), default_port if port is None else port
 
 
 def join_host_port(host: str, port: int) -> str:

@@ -59,12 +59,18 @@ class Invocation:
         return Home.locate(os.environ).profile(self.flags.get("profile", DEFAULT_PROFILE))
 
     def settings(self) -> Settings:
-        """The settings in force, read anew. UsageError for a bad one, naming where it stands."""
+        """The settings in force, read anew. UsageError for a bad one, naming where it stands.
+
+        From here on connections leave this machine as they say (rdpeer.net.outbound).
+        """
+        from rdpeer.net import outbound
         from rdpeer.settings import load
         from rdpeer.store import config
 
         flags = {name: text for name, text in self.flags.items() if name != "profile"}
-        return load(flags, os.environ, config.read(self.profile), str(self.profile.config_file))
+        settings = load(flags, os.environ, config.read(self.profile), str(self.profile.config_file))
+        outbound.use(settings.outbound)
+        return settings
 
     def verbose(self, text: str, level: int = 1) -> None:
         """Tells ``text`` on stderr if ``-v`` was given at least ``level`` times."""
@@ -151,9 +157,16 @@ def _general(*, json: bool, envvars: bool) -> list[click.Option]:
 
 def _network() -> list[click.Option]:
     return [
-        _option("--server", metavar="HOST[:PORT]", help="The rendezvous server."),
+        _option(
+            "--server", metavar="HOST[:PORT]|URL", help="The rendezvous server; a URL is ws:// or wss://."
+        ),
         _option("--key", metavar="KEY", help="The server's key."),
-        _option("--relay-server", metavar="HOST[:PORT]", help="The relay, where it is not the server's."),
+        _option("--relay-server", metavar="HOST[:PORT]|URL", help="The relay, where it is not the server's."),
+        _option("--proxy", metavar="URL", help="Go through it: socks5://HOST[:PORT] or http://HOST[:PORT]."),
+        _option("--family", metavar="any|4|6", help="Which IP addresses to use."),
+        _option("-4", "family_4", is_flag=True, help="The same as --family 4."),
+        _option("-6", "family_6", is_flag=True, help="The same as --family 6."),
+        _option("--ca-file", metavar="PATH", help="Trust its certificates instead of the system's."),
         _option("--pin", metavar="accept-new|ask|strict", help="What to do with a peer's new key."),
         _option("--timeout", metavar="SECONDS", help="How long setting up may take."),
     ]
@@ -175,5 +188,8 @@ def _note(context: click.Context, option: click.Parameter, value: Any) -> None:
             from rdpeer.cli import tracing
 
             tracing.start()
+    elif option.name in ("family_4", "family_6"):
+        if value:
+            invocation.flags["family"] = option.name[-1]
     elif value is not None:
         invocation.flags[str(option.name).replace("_", "-")] = value

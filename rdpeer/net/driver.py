@@ -19,9 +19,11 @@ from typing import Any
 from rdpeer.errors import ConnectionLost, LocalProtocolError, RemoteProtocolError
 from rdpeer.net import trace
 from rdpeer.net.clock import monotonic
+from rdpeer.net.outbound import outbound
 from rdpeer.net.resolve import resolve
+from rdpeer.net.transport import FrameStream
+from rdpeer.net.transport.connect import connect
 from rdpeer.net.transport.hole import TcpHole
-from rdpeer.net.transport.tcp import TcpStream, connect
 from rdpeer.net.udp import Datagrams
 from rdpeer.protocol.conversation import (
     CloseStream,
@@ -64,7 +66,7 @@ class Outcome:
     """What Done said, and what it keeps: by name, open, and the caller's from here on."""
 
     value: Any
-    streams: dict[str, TcpStream] = field(default_factory=dict)
+    streams: dict[str, FrameStream] = field(default_factory=dict)
     listeners: dict[str, TcpHole] = field(default_factory=dict)
 
 
@@ -92,7 +94,7 @@ class _Driver:
         self._record = record
         self._waiting: dict[tuple[str, str], asyncio.Task[Event]] = {}
         self._leaving: set[asyncio.Task[Any]] = set()
-        self._streams: dict[str, TcpStream] = {}
+        self._streams: dict[str, FrameStream] = {}
         self._listeners: dict[str, TcpHole] = {}
         self._datagrams: Datagrams | None = None
         self._tried: Endpoint | None = None
@@ -223,7 +225,9 @@ class _Driver:
 
     async def _bind(self, server: ServerAddress) -> Event:
         try:
-            endpoints = _after(self._tried, await resolve(server))
+            if outbound().proxy:
+                raise OSError(f"{server}: no datagram passes a proxy")
+            endpoints = _after(self._tried, await resolve(server, outbound().family))
             self._datagrams = await Datagrams.connect(endpoints)
         except OSError as error:
             return SocketFailed(str(error))
@@ -238,7 +242,7 @@ class _Driver:
         except OSError as error:
             return StreamFailed(name, str(error))
         self._streams[name] = stream
-        return StreamOpened(name, stream.local, stream.remote)
+        return StreamOpened(name, stream.local, None if outbound().proxy else stream.remote)
 
     async def _listen(self, name: str, endpoint: Endpoint, dial: Endpoint | None) -> Event:
         try:
@@ -251,7 +255,7 @@ class _Driver:
         return ListenerOpened(name, listener.endpoint)
 
 
-async def _frame(name: str, stream: TcpStream) -> Event:
+async def _frame(name: str, stream: FrameStream) -> Event:
     try:
         payload = await stream.receive()
     except ConnectionLost:

@@ -14,15 +14,19 @@ import ipaddress
 import socket
 import threading
 
-from rdpeer.values import Endpoint, ServerAddress
+from rdpeer.values import Endpoint, Family, ServerAddress
+
+_FAMILIES = {Family.ANY: socket.AF_UNSPEC, Family.V4: socket.AF_INET, Family.V6: socket.AF_INET6}
 
 
-async def resolve(address: ServerAddress) -> list[Endpoint]:
-    """The endpoints of ``address``, v4 and v6, in the resolver's order, none twice.
+async def resolve(address: ServerAddress, family: Family = Family.ANY) -> list[Endpoint]:
+    """The endpoints of ``address`` in ``family``, in the resolver's order, none twice.
 
     Raises OSError, its text the reason, where there are none.
     """
     if (literal := _literal(address)) is not None:
+        if not family.allows(literal):
+            raise OSError(f"{address}: not an IPv{family} address")
         return [literal]
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[list[Endpoint]] = loop.create_future()
@@ -39,9 +43,10 @@ async def resolve(address: ServerAddress) -> list[Endpoint]:
         found: list[Endpoint] = []
         error: OSError | None = None
         try:
-            found = _look_up(address)
+            found = _look_up(address, family)
         except OSError as problem:
-            error = OSError(f"{address}: {problem.strerror or problem}")
+            which = "" if family is Family.ANY else f"no IPv{family} address: "
+            error = OSError(f"{address}: {which}{problem.strerror or problem}")
         with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile: nobody waits any more
             loop.call_soon_threadsafe(settle, found, error)
 
@@ -56,15 +61,17 @@ def _literal(address: ServerAddress) -> Endpoint | None:
         return None
 
 
-def _look_up(address: ServerAddress) -> list[Endpoint]:
+def _look_up(address: ServerAddress, family: Family) -> list[Endpoint]:
     try:
-        infos = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_DGRAM)
+        infos = socket.getaddrinfo(
+            address.host, address.port, family=_FAMILIES[family], type=socket.SOCK_DGRAM
+        )
     except UnicodeError:  # a label that is empty or too long, from the idna codec
         raise OSError("not a host name") from None
     endpoints = [
         Endpoint.of((str(sockaddr[0]), address.port))
-        for family, _, _, _, sockaddr in infos
-        if family in (socket.AF_INET, socket.AF_INET6)
+        for kind, _, _, _, sockaddr in infos
+        if kind in (socket.AF_INET, socket.AF_INET6)
     ]
     if not endpoints:
         raise OSError("no address")

@@ -27,7 +27,7 @@ from rdpeer.net.transport import FrameStream
 from rdpeer.net.transport.hole import TcpHole
 from rdpeer.peer import handshaking
 from rdpeer.peer.paths import Attempt, VerifiedPath, race
-from rdpeer.peer.setup import within
+from rdpeer.peer.setup import why_relayed, within
 from rdpeer.peer.trust import Trust
 from rdpeer.peer.ways import Ways
 from rdpeer.protocol.choice import SecretNeeded, choose_method
@@ -101,6 +101,15 @@ class Connector:
     secrets: dict[Method, bytes] = field(default_factory=dict, repr=False)
     _refused: set[Method] = field(default_factory=set, init=False)
     _used: UsedTokens = field(default_factory=UsedTokens, init=False)
+    _relays: Relays = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._relays = Relays(self.server.address, self.relay_server)
+        if (reason := why_relayed(self.server)) is None:
+            return
+        if self.way is Way.DIRECT:
+            raise NoPath(f"no direct path: {reason}")
+        self.way = Way.RELAY
 
     async def connect(self) -> Connection:
         """Raises an RdpeerError of every kind: each says where it ended."""
@@ -122,8 +131,7 @@ class Connector:
 
         So far nothing of ours was shown: no guess is spent, no place at the peer is taken.
         """
-        relays = Relays(self.server.address, self.relay_server)
-        request = PunchRequest(self.peer, self.server, relays, force_relay=self.way is Way.RELAY)
+        request = PunchRequest(self.peer, self.server, self._relays, force_relay=self.way is Way.RELAY)
         self.person.detail(f"asking {self.server.address} for {self.peer}")
         outcome = await converse(request)
         with ExitStack() as open_hole:
@@ -138,7 +146,8 @@ class Connector:
         expected = self.trust.expected(offer.peer_key)
         check_agreement(expected)  # before anybody is connected to
         handshake = partial(InitiatorHandshake, self.peer, self.identity.key, expected)
-        ways = Ways(self.peer, self.server, offer, hole, handshake, self._used, self.person.detail)
+        relay_at = self._relays.reach(offer.relay)
+        ways = Ways(self.peer, self.server, offer, relay_at, hole, handshake, self._used, self.person.detail)
         direct = ways.direct() if self.way is not Way.RELAY else []
         if self.way is Way.DIRECT and not direct:
             raise NoPath(f"{self.peer} offers only a relay, and --direct was asked for")

@@ -10,7 +10,7 @@ from typing import Any
 
 from rdpeer.errors import RdpeerError
 from rdpeer.net.driver import converse
-from rdpeer.peer.setup import rendezvous_server, within
+from rdpeer.peer.setup import rendezvous_server, why_relayed, within
 from rdpeer.protocol.answer import Answer, Responder
 from rdpeer.protocol.notifications import Notification
 from rdpeer.protocol.question import RendezvousServer
@@ -41,7 +41,11 @@ class Member:
         self.identity = identity
         self.server: RendezvousServer = rendezvous_server(settings)
         self.responder = Responder(
-            identity.peer_id, self.server, Relays(self.server.address, settings.relay_server), UsedTokens()
+            identity.peer_id,
+            self.server,
+            Relays(self.server.address, settings.relay_server),
+            UsedTokens(),
+            relay_only=why_relayed(self.server) is not None,
         )
         self._confirmed = Confirmed(profile.confirmed)
 

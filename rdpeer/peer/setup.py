@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from rdpeer.errors import DeadlineExceeded, UsageError
+from rdpeer.net.outbound import outbound
 from rdpeer.protocol.question import RendezvousServer
 from rdpeer.settings import Settings
+from rdpeer.values import WebAddress
 
 
 def rendezvous_server(settings: Settings) -> RendezvousServer:
@@ -17,9 +19,18 @@ def rendezvous_server(settings: Settings) -> RendezvousServer:
     Its port has to leave room for those beside it: UsageError too.
     """
     address = settings.require_server()
-    if not 1 < address.port < 65535:
+    if not isinstance(address, WebAddress) and not 1 < address.port < 65535:
         raise UsageError(f"no server is at {address}: it needs the ports below and above that one too")
     return RendezvousServer(address, settings.key, settings.origin("key"))
+
+
+def why_relayed(server: RendezvousServer) -> str | None:
+    """Why only a relay leads to peers, where that is so: what carries our connections goes nowhere else."""
+    if outbound().proxy:
+        return "connections go through a proxy"
+    if isinstance(server.address, WebAddress):
+        return "the server is reached by WebSocket"
+    return None
 
 
 @asynccontextmanager

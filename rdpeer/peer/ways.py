@@ -32,13 +32,14 @@ RELAY_TRIES = 3
 
 @dataclass(frozen=True)
 class Ways:
-    """``hole``: the port that the server saw, if candidates need it. ``handshake`` makes one for each
-    stream, with keys of its own. ``used``: the tokens that were joined before. ``report`` is told what
-    fails while an attempt goes on."""
+    """``relay_at``: where to connect for the relay of the offer. ``hole``: the port that the server saw, if
+    candidates need it. ``handshake`` makes one for each stream, with keys of its own. ``used``: the tokens
+    that were joined before. ``report`` is told what fails while an attempt goes on."""
 
     peer: PeerId
     server: RendezvousServer
     offer: Offer
+    relay_at: ServerAddress
     hole: TcpHole | None
     handshake: Callable[[], InitiatorHandshake]
     used: UsedTokens
@@ -52,7 +53,7 @@ class Ways:
 
     def relay(self) -> Attempt:
         """The one that always works."""
-        name = f"relay {self.offer.relay}"
+        name = f"relay {self.relay_at}"
         return Attempt(name, partial(self._relay, name), is_relay=True)
 
     def _to(self, candidate: Candidate, hole: TcpHole | None) -> Attempt:
@@ -90,7 +91,7 @@ class Ways:
                 if ours.heard:
                     raise
                 if not tries_left:
-                    text = f"{self.peer} was not met at the relay {self.offer.relay} in {RELAY_TRIES} tries"
+                    text = f"{self.peer} was not met at the relay {self.relay_at} in {RELAY_TRIES} tries"
                     raise NoPath(text, hint="a relay that wants another key closes without a word") from error
                 self.report(f"{name}: {error}; trying again")
                 token = None
@@ -101,11 +102,11 @@ class Ways:
         return token if token is not None and self.used.use(token, monotonic()) else None
 
     async def _relay_leg(self, token: str | None) -> FrameStream:
-        relay = self.offer.relay
+        relay, at = self.offer.relay, self.relay_at
         if token is None:
-            outcome = await converse(RelayRequest(self.peer, self.server, relay, fresh_token()))
+            outcome = await converse(RelayRequest(self.peer, self.server, relay, fresh_token(), at=at))
         else:
-            outcome = await converse(JoinRelay(self.server, relay, token, self.peer))
+            outcome = await converse(JoinRelay(self.server, at, token, self.peer))
         return outcome.streams[RELAY]
 
 

@@ -44,7 +44,7 @@ from rdpeer.protocol.relays import Relays
 from rdpeer.protocol.stock import STOCK_VERSION
 from rdpeer.protocol.tokens import UsedTokens, is_token
 from rdpeer.protocol.traversal import LISTENER, may_dial
-from rdpeer.values import Endpoint, PeerId, ServerAddress, printable
+from rdpeer.values import Endpoint, PeerId, ServerAddress, WebAddress, printable
 from rdpeer.wire import rendezvous_pb2 as pb
 from rdpeer.wire.endpoints import mangle
 
@@ -79,13 +79,16 @@ class Responder:
     relays: Relays
     used: UsedTokens
     mapping: Mapping = Mapping.UNKNOWN
+    relay_only: bool = False
+    """No direct path can be had from here: nobody is told where we might listen."""
 
     @property
     def registered_at(self) -> ServerAddress:
         """The address where we are registered: another one of the same name may be another machine's, and
-        a server takes an answer only from the address that it knows us by."""
+        a server takes an answer only from the address that it knows us by. To a WebSocket only the name
+        leads."""
         where, ip = self.server.address, self.relays.server_ip
-        return ServerAddress(ip, where.port) if ip else where
+        return where if ip is None or isinstance(where, WebAddress) else ServerAddress(ip, where.port)
 
 
 class Answer:
@@ -113,7 +116,7 @@ class Answer:
         self._notification = notification
         self._token = token
         self._refuse = refuse
-        self._relay_only = relay_only or refuse is not None
+        self._relay_only = relay_only or responder.relay_only or refuse is not None
         self._is_symmetric = responder.mapping is Mapping.SYMMETRIC
         self._relay: ServerAddress | None = None
         self._leg: JoinRelay | None = None
@@ -203,7 +206,8 @@ class Answer:
 
     def _to_relay(self, now: float) -> list[Command]:
         assert self._relay is not None  # noqa: S101 - without one the request was refused
-        self._leg = JoinRelay(self._responder.server, self._relay, self._token)
+        relay = self._responder.relays.reach(self._relay)
+        self._leg = JoinRelay(self._responder.server, relay, self._token)
         if isinstance(self._notification, RequestRelay):
             answer = pb.RelayResponse()
         else:

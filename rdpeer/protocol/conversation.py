@@ -56,9 +56,11 @@ class DatagramReceived:
 
 @dataclass(slots=True)
 class StreamOpened:
+    """``remote`` is None where a proxy hides it."""
+
     stream: str
     local: Endpoint
-    remote: Endpoint
+    remote: Endpoint | None
 
 
 @dataclass(slots=True)

@@ -30,7 +30,7 @@ from rdpeer.protocol.conversation import (
 )
 from rdpeer.protocol.places import not_reached
 from rdpeer.protocol.question import CONNECT_TIMEOUT, SERVER
-from rdpeer.values import Endpoint, ServerAddress
+from rdpeer.values import Endpoint, ServerAddress, WebAddress
 from rdpeer.wire import rendezvous_pb2 as pb
 from rdpeer.wire.endpoints import unmangle
 from rdpeer.wire.messages import parse
@@ -110,13 +110,15 @@ class NatProbe:
             case _:
                 raise LocalProtocolError(f"a NAT probe has no use for {type(event).__name__}")
 
-    def _opened(self, stream: str, local: Endpoint, remote: Endpoint, now: float) -> list[Command]:
+    def _opened(self, stream: str, local: Endpoint, remote: Endpoint | None, now: float) -> list[Command]:
         question = SendFrame(
             stream, pb.RendezvousMessage(test_nat_request=pb.TestNatRequest()).SerializeToString()
         )
         if stream == _SECOND:
             return [question]
         self._local, self._deadline = local, now + ANSWER_TIMEOUT
+        if remote is None or isinstance(self._server, WebAddress):
+            return [self._unknown(f"a proxy, or the web, is between us and {self._server}")]
         # The very address that answered: another one of the name may lead through another NAT.
         return [question, OpenStream(_SECOND, ServerAddress(remote.ip, self._server.port - 1), beside=SERVER)]
 

@@ -94,8 +94,9 @@ class JoinRelay:
 class RelayRequest(Question):
     """The initiator asks the responder to meet it at ``relay``, and goes there. Done(Joined), keeping RELAY.
 
-    ``token`` is a fresh one each time. The server passes the request on by UDP, so it
-    is repeated: with the same token, of which a responder that heard both uses one.
+    ``at`` is where it connects for that, if it is not ``relay``. ``token`` is a fresh one
+    each time. The server passes the request on by UDP, so it is repeated: with the same
+    token, of which a responder that heard both uses one.
     Fails with ServerUnreachable, ServerRefused, PeerSilent (no answer for 18 s: a
     server does not say that it knows no such ID), PeerRefused, what
     :func:`punch_failure` gives, or RemoteProtocolError.
@@ -104,11 +105,20 @@ class RelayRequest(Question):
     waits = (3.0, 6.0, 9.0)
     expected = ("relay_response", "punch_hole_response")
 
-    def __init__(self, peer: PeerId, server: RendezvousServer, relay: ServerAddress, token: str) -> None:
+    def __init__(
+        self,
+        peer: PeerId,
+        server: RendezvousServer,
+        relay: ServerAddress,
+        token: str,
+        *,
+        at: ServerAddress | None = None,
+    ) -> None:
         super().__init__(server.address)
         self._peer = peer
         self._server = server
         self._relay = relay
+        self._at = at or relay
         self._token = token
         self._leg: JoinRelay | None = None
 
@@ -135,7 +145,7 @@ class RelayRequest(Question):
             return [Fail(punch_failure(message.punch_hole_response, self._peer, self._server, self._where))]
         if message.relay_response.refuse_reason:
             return [Fail(refused(self._peer, message.relay_response.refuse_reason))]
-        self._leg = JoinRelay(self._server, self._relay, self._token, self._peer)
+        self._leg = JoinRelay(self._server, self._at, self._token, self._peer)
         return [CloseStream(SERVER), *self._leg.handle(Started(), now)]
 
     def _silent(self) -> PeerSilent:

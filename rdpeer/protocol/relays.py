@@ -10,13 +10,16 @@ server passes on: that alone proves nothing to a responder.
 A server that knows no better names a relay as it sees it: empty, loopback or
 unspecified means the server's own host, unless the server is reached over
 loopback itself.
+
+On the wire a relay is called by its TCP port, and so it is here, even where the
+server is reached by WebSocket: then ``reach`` says where the relay's WebSocket is.
 """
 
 from __future__ import annotations
 
 import ipaddress
 
-from rdpeer.values import BASE_PORT, ServerAddress, split_host_port
+from rdpeer.values import BASE_PORT, ServerAddress, WebAddress, split_host_port
 
 RELAY_PORT = BASE_PORT + 1
 """Where a relay is that is named without a port (docs/PROTOCOL.md 9.3)."""
@@ -35,8 +38,10 @@ class Relays:
     """
 
     def __init__(self, server: ServerAddress, configured: ServerAddress | None = None) -> None:
-        self._server = server
-        self._configured = configured
+        self._server = server.plain
+        self._web = server if isinstance(server, WebAddress) else None
+        self._configured = configured.plain if configured else None
+        self._configured_at = configured
         self._named: dict[ServerAddress, float] = {}
         self.server_ip: str | None = None
 
@@ -52,7 +57,7 @@ class Relays:
         host, port = split_host_port(text)
         if not self._server.is_loopback and _means_here(host):
             return ServerAddress(self._server.host, port or self.own.port)
-        return ServerAddress.parse(text, RELAY_PORT)
+        return ServerAddress(host.lower(), RELAY_PORT if port is None else port)
 
     def name(self, text: str, now: float) -> None:
         """The server named this relay, in PunchHole or FetchLocalAddr. What cannot be read is passed over."""
@@ -69,9 +74,21 @@ class Relays:
         """True if a responder may connect to it."""
         if relay in (self._configured, self.own):
             return True
+        if self._web and self._is_here(relay):
+            return True  # its port is a guess, and not used
         if self.server_ip and relay == ServerAddress(self.server_ip, self.own.port):
             return True
         return relay in self._named and now - self._named[relay] < NAMED_FOR
+
+    def reach(self, relay: ServerAddress) -> ServerAddress:
+        """Where to connect for ``relay``: its WebSocket, where the server is reached so."""
+        if self._configured_at and relay == self._configured:
+            return self._configured_at
+        if self._web is None:
+            return relay
+        if self._is_here(relay):
+            return self._web.offset(1)
+        return WebAddress.of_relay(relay, self._web.scheme)
 
     def ours(self, named: str) -> ServerAddress:
         """The relay that a responder offers: the configured one, else what the server named, else its own."""
@@ -84,6 +101,9 @@ class Relays:
         the configured one.
         """
         return (self._readable(named) if named else None) or self._configured or self.own
+
+    def _is_here(self, relay: ServerAddress) -> bool:
+        return relay.host in (self._server.host, self.server_ip)
 
     def _readable(self, text: str) -> ServerAddress | None:
         try:

@@ -8,10 +8,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
+from tls import Tls, trusted
+from websockets.server import ServerProtocol
 
-from rdpeer.net.transport import FrameStream, memory, udp_stream
+from rdpeer.net.transport import FrameStream, memory, udp_stream, websocket
 from rdpeer.net.transport.tcp import TcpListener, TcpStream, connect
-from rdpeer.values import Endpoint, ServerAddress
+from rdpeer.net.transport.websocket import WebSocketStream
+from rdpeer.values import Endpoint, ServerAddress, WebAddress
 
 Ends = AbstractAsyncContextManager[tuple[FrameStream, FrameStream]]
 
@@ -77,7 +80,40 @@ async def over_udp() -> AsyncIterator[tuple[FrameStream, FrameStream]]:
         right.abort()
 
 
-PATHS = {"memory": over_memory, "tcp": over_tcp, "narrow tcp": over_narrow_tcp, "udp": over_udp}
+@asynccontextmanager
+async def over_websocket(tls: Tls | None = None) -> AsyncIterator[tuple[FrameStream, FrameStream]]:
+    """The left end is the client's."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        address = WebAddress("127.0.0.1", server.getsockname()[1], "wss" if tls else "ws", "/ws/relay")
+        connecting = asyncio.create_task(websocket.connect(address, limit=LIMIT, timeout=10))
+        sock, _ = await asyncio.get_running_loop().sock_accept(server)
+    right = WebSocketStream(ServerProtocol(max_size=websocket.MAX_MESSAGE), LIMIT)
+    await right.run_over(sock, tls.server if tls else None, None)
+    right.accept(await right.request())
+    left = await connecting
+    try:
+        yield left, right
+    finally:
+        left.abort()
+        right.abort()
+
+
+@asynccontextmanager
+async def over_tls_websocket() -> AsyncIterator[tuple[FrameStream, FrameStream]]:
+    with trusted() as tls:
+        async with over_websocket(tls) as ends:
+            yield ends
+
+
+PATHS = {
+    "memory": over_memory,
+    "tcp": over_tcp,
+    "narrow tcp": over_narrow_tcp,
+    "udp": over_udp,
+    "websocket": over_websocket,
+    "websocket over TLS": over_tls_websocket,
+}
 
 
 @pytest.fixture(params=PATHS)

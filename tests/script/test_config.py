@@ -41,6 +41,7 @@ def test_list_tells_where_from(rdpeer: Rdpeer) -> None:
         f"server = a:5000  ({path})\n"
         f"key = {KEY}  (--key)\n"
         "relay-server = b:5001  (RDPEER_RELAY_SERVER)\n"
+        "family = any  (default)\n"
         "pin = accept-new  (default)\n"
         f"timeout = 20  ({path})\n"
     )
@@ -90,7 +91,7 @@ def test_import_refuses_other_links(rdpeer: Rdpeer, link: str) -> None:
 
 
 def test_bad_names_and_values_are_not_written(rdpeer: Rdpeer) -> None:
-    hint = "rdpeer: hint: settings are server, key, relay-server, pin, timeout\n"
+    hint = "rdpeer: hint: settings are server, key, relay-server, proxy, family, ca-file, pin, timeout\n"
     for arguments in (("set", "password", "x"), ("get", "password"), ("unset", "password")):
         rdpeer("config", *arguments, code=2, stderr=f"rdpeer: error: no such setting: 'password'\n{hint}")
     rdpeer("config", "set", "timeout", "soon", code=2)

@@ -16,7 +16,7 @@ from rdpeer.cli.root import COMMANDS, cli
 if TYPE_CHECKING:
     from program import Rdpeer
 
-HEAVY = {"asyncio", "google.protobuf", "keyring", "nacl", "platformdirs", "spake2", "tomlkit"}
+HEAVY = {"asyncio", "google.protobuf", "keyring", "nacl", "platformdirs", "spake2", "tomlkit", "websockets"}
 PROBE = """
 import atexit, sys
 heavy = set(sys.argv.pop(1).split())

@@ -36,7 +36,7 @@ from rdpeer.protocol.conversation import (
     StreamFailed,
     StreamOpened,
 )
-from rdpeer.values import Endpoint, ServerAddress
+from rdpeer.values import Endpoint, Family, ServerAddress
 
 HERE = Endpoint("127.0.0.1", 0)
 
@@ -281,7 +281,7 @@ async def test_datagrams_to_a_server_and_back_and_to_nobody_else() -> None:
 async def test_each_rebind_takes_a_new_socket_and_the_next_address(monkeypatch: pytest.MonkeyPatch) -> None:
     endpoints = [Endpoint("127.0.0.1", 9), Endpoint("127.0.0.2", 9)]
 
-    async def two_addresses(address: ServerAddress) -> list[Endpoint]:
+    async def two_addresses(address: ServerAddress, family: Family) -> list[Endpoint]:
         return endpoints
 
     monkeypatch.setattr("rdpeer.net.driver.resolve", two_addresses)
@@ -296,7 +296,7 @@ async def test_each_rebind_takes_a_new_socket_and_the_next_address(monkeypatch: 
 
 
 async def test_a_name_that_does_not_resolve(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def nothing(address: ServerAddress) -> list[Endpoint]:
+    async def nothing(address: ServerAddress, family: Family) -> list[Endpoint]:
         raise OSError(f"{address}: no such name")
 
     monkeypatch.setattr("rdpeer.net.driver.resolve", nothing)

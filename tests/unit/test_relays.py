@@ -69,3 +69,44 @@ def test_too_many_tokens_are_refused_and_not_forgotten() -> None:
     tokens = [fresh_token() for _ in range(4097)]
     assert [used.use(token, 0.0) for token in tokens].count(True) == 4096
     assert not used.use(tokens[0], 1.0)
+
+
+WEB = ServerAddress.parse("wss://rs.example/x")
+
+
+@pytest.mark.parametrize(
+    ("named", "reached"),
+    [
+        ("", "wss://rs.example/x/ws/relay"),
+        ("127.0.0.1", "wss://rs.example/x/ws/relay"),
+        ("rs.example:5001", "wss://rs.example/x/ws/relay"),
+        ("203.0.113.5", "wss://rs.example/x/ws/relay"),
+        ("203.0.113.9", "ws://203.0.113.9:21119"),
+        ("other.example", "wss://other.example/ws/relay"),
+    ],
+)
+def test_a_server_on_the_web_has_its_relays_there(named: str, reached: str) -> None:
+    relays = Relays(WEB)
+    relays.server_ip = "203.0.113.5"
+    assert str(relays.reach(relays.read(named))) == reached
+
+
+def test_the_configured_relay_is_reached_as_it_is_configured() -> None:
+    by_web = Relays(ServerAddress("rs.example"), ServerAddress.parse_relay("wss://relay.example"))
+    assert by_web.ours("") == ServerAddress("relay.example", 21117)
+    assert str(by_web.reach(by_web.ours(""))) == "wss://relay.example/ws/relay"
+    by_tcp = Relays(WEB, ServerAddress("relay.example", 21117))
+    assert by_tcp.reach(by_tcp.ours("")) == ServerAddress("relay.example", 21117)
+
+
+def test_the_port_of_a_web_servers_own_relay_is_not_known_and_not_used() -> None:
+    relays = Relays(WEB)
+    assert relays.allows(ServerAddress("rs.example", 5001), 0.0)
+    assert not relays.allows(ServerAddress("evil.example", 21117), 0.0)
+
+
+def test_no_url_comes_from_the_wire() -> None:
+    with pytest.raises(ValueError):
+        Relays(WEB).read("wss://evil.example")
+    with pytest.raises(ValueError):
+        Relays(WEB).read("wss://[::1]/")

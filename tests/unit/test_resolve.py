@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from rdpeer.net.resolve import resolve
-from rdpeer.values import Endpoint, ServerAddress
+from rdpeer.values import Endpoint, Family, ServerAddress
 
 
 def answers(*found: tuple[int, str]) -> Any:
-    def getaddrinfo(host: str, port: int, type: int) -> list[Any]:  # noqa: A002 - as in socket
-        return [(family, type, 17, "", (ip, port)) for family, ip in found]
+    def getaddrinfo(host: str, port: int, *, family: int, type: int) -> list[Any]:  # noqa: A002 - as in socket
+        return [(kind, type, 17, "", (ip, port)) for kind, ip in found]
 
     return getaddrinfo
 
@@ -48,6 +48,27 @@ async def test_a_name_without_an_address(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(socket, "getaddrinfo", answers())
     with pytest.raises(OSError, match="no address"):
         await resolve(ServerAddress("rs.example", 5))
+
+
+async def test_one_family_alone_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def unknown(host: str, port: int, *, family: int, **_: object) -> None:
+        asked.append(family)
+        raise socket.gaierror(socket.EAI_NODATA, "No address associated with hostname")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    for family in (Family.V4, Family.V6):
+        reason = f"^rs.example:5: no IPv{family} address: No address associated with hostname$"
+        with pytest.raises(OSError, match=reason):
+            await resolve(ServerAddress("rs.example", 5), family)
+    assert asked == [socket.AF_INET, socket.AF_INET6]
+
+
+@pytest.mark.parametrize(("host", "family"), [("192.0.2.1", Family.V6), ("2001:db8::1", Family.V4)])
+async def test_a_literal_of_the_other_family(host: str, family: Family) -> None:
+    with pytest.raises(OSError, match=f"not an IPv{family} address$"):
+        await resolve(ServerAddress(host, 5), family)
 
 
 @pytest.mark.parametrize("host", ["a..b", "a" * 64 + ".example"])

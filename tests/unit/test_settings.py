@@ -10,7 +10,7 @@ from rdpeer.errors import UsageError
 from rdpeer.settings import NAMES, Settings, check, load
 from rdpeer.store import config
 from rdpeer.store.home import Home, Profile
-from rdpeer.values import PeerAddress, PinPolicy, ServerAddress, ServerKey
+from rdpeer.values import Family, PeerAddress, PinPolicy, ServerAddress, ServerKey
 
 FILE = "/etc/config.toml"
 KEY = "qGxqQyQ0Yz2Wq1YfM0gQm0sN3Jm9rJ7nYw2mE0F8b0s="
@@ -63,6 +63,9 @@ def test_the_timeout_may_be_a_number_in_the_file(seconds: object) -> None:
         ({"timeout": "nan"}, {}, {}, "--timeout: not a number of seconds above 0: 'nan'"),
         ({"timeout": "soon"}, {}, {}, "--timeout: not a number of seconds above 0: 'soon'"),
         ({"key": " "}, {}, {}, "--key: the key is empty"),
+        ({"proxy": "ftp://h"}, {}, {}, "--proxy: not a proxy (socks5://host[:port] or http://host[:port])"),
+        ({"family": "5"}, {}, {}, "--family: '5' is none of any, 4, 6"),
+        ({"proxy": "http://me:pw@h"}, {}, {}, "everybody can read a password on the command line"),
         ({}, {}, {"sever": "a"}, f"{FILE}: no such setting: 'sever'"),
     ],
 )
@@ -72,6 +75,27 @@ def test_an_error_names_the_place(
     with pytest.raises(UsageError) as caught:
         load(flags, environ, table, FILE)
     assert str(caught.value) == message
+
+
+def test_a_proxy_s_password_is_never_shown() -> None:
+    settings = load({}, {"RDPEER_PROXY": "http://me:pw@h"}, {"family": "6"}, FILE)
+    assert settings.proxy is not None
+    assert settings.proxy.password == "pw"
+    assert settings.text("proxy") == "http://me@h:80"
+    assert "pw" not in repr(settings)
+    assert settings.outbound.family is Family.V6
+
+
+def test_no_password_is_set_from_the_command_line() -> None:
+    with pytest.raises(UsageError, match="everybody can read"):
+        check("proxy", "socks5://me:pw@h")
+
+
+def test_a_relay_may_be_a_websocket() -> None:
+    settings = load({"server": "wss://h", "relay-server": "wss://r/x"}, {}, {}, FILE)
+    assert str(settings.relay_server) == "wss://r/x/ws/relay"
+    settings = load({"server": "ws://h:5002", "relay-server": "r"}, {}, {}, FILE)
+    assert settings.relay_server == ServerAddress("r", 5001)
 
 
 def test_a_server_is_required_with_a_hint() -> None:

@@ -12,7 +12,7 @@ import pytest
 from rdpeer.errors import ConnectionLost, RemoteProtocolError
 from rdpeer.net.transport import dial
 from rdpeer.net.transport.tcp import TcpListener, TcpStream, connect
-from rdpeer.values import Endpoint, ServerAddress
+from rdpeer.values import Endpoint, Family, ServerAddress
 from rdpeer.wire.frames import encode_frame
 
 LOOPBACK = Endpoint("127.0.0.1", 0)
@@ -120,7 +120,7 @@ async def test_the_second_address_is_tried_when_the_first_refuses(monkeypatch):
     async with await TcpListener.open(LOOPBACK, limit=100) as listener:
         port = listener.endpoint.port
 
-        async def both(address: ServerAddress) -> list[Endpoint]:
+        async def both(address: ServerAddress, family: Family) -> list[Endpoint]:
             return [Endpoint("::1", port), Endpoint("127.0.0.1", port)]
 
         monkeypatch.setattr(dial, "resolve", both)

@@ -12,10 +12,12 @@ from rdpeer.values import (
     Fingerprint,
     PeerAddress,
     PeerId,
+    ProxyAddress,
     PublicKey,
     ServerAddress,
     ServerKey,
     ServerLink,
+    WebAddress,
     printable,
 )
 
@@ -124,6 +126,82 @@ def test_server_addresses(text: str, host: str, port: int) -> None:
 def test_what_is_no_server_address(text: str) -> None:
     with pytest.raises(ValueError):
         ServerAddress.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "url", "relay", "plain"),
+    [
+        ("wss://RS.example", "wss://rs.example/ws/id", "wss://rs.example/ws/relay", "rs.example:21116"),
+        ("ws://rs.example/", "ws://rs.example/ws/id", "ws://rs.example/ws/relay", "rs.example:21116"),
+        ("ws://rs.example:80", "ws://rs.example/ws/id", "ws://rs.example/ws/relay", "rs.example:21116"),
+        ("wss://h:8443", "wss://h:8443/ws/id", "wss://h:8443/ws/relay", "h:21116"),
+        ("ws://h:8080/", "ws://h:8080/ws/id", "ws://h:8080/ws/relay", "h:21116"),
+        ("wss://h/a/b/", "wss://h/a/b/ws/id", "wss://h/a/b/ws/relay", "h:21116"),
+        ("wss://h/a/ws/id", "wss://h/a/ws/id", "wss://h/a/ws/relay", "h:21116"),
+        ("ws://h:21118", "ws://h:21118", "ws://h:21119", "h:21116"),
+        ("ws://[fd77::3]:5002", "ws://[fd77::3]:5002", "ws://[fd77::3]:5003", "[fd77::3]:5000"),
+    ],
+)
+def test_web_addresses(text: str, url: str, relay: str, plain: str) -> None:
+    address = ServerAddress.parse(text)
+    assert isinstance(address, WebAddress)
+    assert str(address) == url
+    assert str(address.offset(1)) == relay
+    assert str(address.plain) == plain
+    assert str(address.offset(1).plain) == str(address.plain.offset(1))
+    assert address.offset(-1) == address
+    assert ServerAddress.parse(str(address)) == ServerAddress.parse(address.short()) == address
+    assert ServerAddress.parse_relay(relay) == address.offset(1)
+
+
+@pytest.mark.parametrize(
+    ("relay", "scheme", "url"),
+    [
+        ("rs.example:21117", "wss", "wss://rs.example/ws/relay"),
+        ("rs.example:21117", "ws", "ws://rs.example/ws/relay"),
+        ("203.0.113.7:21117", "wss", "ws://203.0.113.7:21119"),
+        ("[2001:db8::7]:5001", "ws", "ws://[2001:db8::7]:5003"),
+    ],
+)
+def test_where_stock_has_a_relays_websocket(relay: str, scheme: str, url: str) -> None:
+    assert str(WebAddress.of_relay(ServerAddress.parse(relay), scheme)) == url
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["https://h", "wss://", "wss://h/a b", "wss://h/?q", "wss://u@h", "wss://h:0", "ws://h:x", "://h"],
+)
+def test_what_is_no_web_address(text: str) -> None:
+    with pytest.raises(ValueError):
+        ServerAddress.parse(text)
+
+
+def test_a_link_may_lead_to_a_websocket() -> None:
+    link = ServerLink(ServerAddress.parse("wss://h/a"), ServerKey("k"), ServerAddress.parse_relay("wss://r"))
+    assert str(link) == "rdpeer://wss://h/a?key=k&relay=wss://r/ws/relay"
+    assert ServerLink.parse(str(link)) == link
+
+
+@pytest.mark.parametrize(
+    ("text", "shown", "password"),
+    [
+        ("socks5://h", "socks5://h:1080", ""),
+        ("SOCKS5h://[fd77::3]:5", "socks5://[fd77::3]:5", ""),
+        ("10.0.0.1:1080", "socks5://10.0.0.1:1080", ""),
+        ("http://h/", "http://h:80", ""),
+        ("http://m%40e:p%3Aw@h:3128", "http://m%40e@h:3128", "p:w"),
+    ],
+)
+def test_proxies(text: str, shown: str, password: str) -> None:
+    proxy = ProxyAddress.parse(text)
+    assert (str(proxy), proxy.password) == (shown, password)
+    assert not password or password not in repr(proxy)
+
+
+@pytest.mark.parametrize("text", ["ftp://h", "socks5://", "http://@h", "socks5://a%3Ab:c@h", "socks5://h:0"])
+def test_what_is_no_proxy(text: str) -> None:
+    with pytest.raises(ValueError):
+        ProxyAddress.parse(text)
 
 
 @pytest.mark.parametrize(

@@ -8,14 +8,42 @@ import os
 import socket
 from collections.abc import Sequence
 
+from rdpeer.net.outbound import outbound
 from rdpeer.net.resolve import resolve
-from rdpeer.values import Endpoint, ServerAddress
+from rdpeer.net.transport.proxy import tunnel
+from rdpeer.values import Endpoint, Family, ServerAddress
 
 _NEXT_ADDRESS_AFTER = 0.25
 
 
-async def first_connected(
+async def dial(
     address: ServerAddress, *, reuse: bool = False, local: Endpoint | None = None
+) -> socket.socket:
+    """As :func:`first_connected`, but the way that rdpeer.net.outbound says: through its proxy, if any."""
+    way = outbound()
+    if way.proxy is None:
+        return await first_connected(address, reuse=reuse, local=local, family=way.family)
+    try:
+        sock = await first_connected(way.proxy.address, family=way.family)
+    except OSError as error:
+        raise OSError(f"{address}: the proxy cannot be reached: {error}") from None
+    try:
+        await tunnel(sock, way.proxy, address)
+    except OSError as error:
+        sock.close()
+        raise OSError(f"{address}: the proxy {way.proxy}: {error.strerror or error}") from None
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+async def first_connected(
+    address: ServerAddress,
+    *,
+    reuse: bool = False,
+    local: Endpoint | None = None,
+    family: Family = Family.ANY,
 ) -> socket.socket:
     """A connected, non-blocking socket; the caller sets the time it may take, and owns the socket.
 
@@ -23,7 +51,7 @@ async def first_connected(
     there, where the port is shared already. Raises OSError whose text names each address tried with its
     reason.
     """
-    untried = _families_in_turn(await resolve(address))
+    untried = _families_in_turn(await resolve(address, family))
     attempts: set[asyncio.Task[socket.socket]] = set()
     failures: list[str] = []
     try:
@@ -49,7 +77,7 @@ async def answers(address: ServerAddress, within: float) -> bool:
     """Whether a TCP connection to ``address`` can be made ``within`` so many seconds."""
     try:
         async with asyncio.timeout(within):
-            (await first_connected(address)).close()
+            (await dial(address)).close()
     except OSError:  # TimeoutError is one
         return False
     return True

@@ -24,7 +24,7 @@ from typing import Self
 
 from rdpeer.errors import ConnectionLost, LocalProtocolError, RdpeerError, RemoteProtocolError
 from rdpeer.net.raw import RawStream
-from rdpeer.net.transport.dial import first_connected, reusable
+from rdpeer.net.transport.dial import dial, reusable
 from rdpeer.values import Endpoint, ServerAddress
 from rdpeer.wire.frames import FrameReader, encode_frame
 
@@ -57,7 +57,7 @@ async def connect(
     """
     try:
         async with asyncio.timeout(timeout):
-            sock = await first_connected(address, reuse=local_port_reuse, local=local)
+            sock = await dial(address, reuse=local_port_reuse, local=local)
     except TimeoutError:
         raise TimeoutError(f"{address}: no answer within {timeout:g} s") from None
     return await TcpStream.over(sock, limit=limit)
