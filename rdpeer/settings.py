@@ -24,8 +24,10 @@ from rdpeer.values import (
     printable,
 )
 
-NAMES = ("server", "key", "relay-server", "proxy", "family", "ca-file", "pin", "timeout")
+NAMES = ("server", "key", "relay-server", "proxy", "family", "ca-file", "stun", "pin", "timeout")
 """As in config.toml. The flag is ``--NAME``, the variable ``RDPEER_NAME`` with ``_`` for ``-``."""
+
+STUN_PORT = 3478
 
 _KNOWN = "settings are " + ", ".join(NAMES)
 _SERVER_NAMES = ("server", "key", "relay-server")
@@ -41,6 +43,7 @@ class Settings:
     proxy: ProxyAddress | None = None
     family: Family = Family.ANY
     ca_file: str | None = None
+    stun: ServerAddress | None = None
     pin: PinPolicy = PinPolicy.ACCEPT_NEW
     timeout: float | None = None
     origins: Mapping[str, str] = field(default_factory=dict)
@@ -169,6 +172,8 @@ def _with(settings: Settings, name: str, text: str) -> Settings:
             return replace(settings, family=_family(text))
         case "ca-file":
             return replace(settings, ca_file=text or None)
+        case "stun":
+            return replace(settings, stun=ServerAddress.parse(text, STUN_PORT))
         case "pin":
             return replace(settings, pin=_policy(text))
         case _:

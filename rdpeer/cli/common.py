@@ -167,6 +167,7 @@ def _network() -> list[click.Option]:
         _option("-4", "family_4", is_flag=True, help="The same as --family 4."),
         _option("-6", "family_6", is_flag=True, help="The same as --family 6."),
         _option("--ca-file", metavar="PATH", help="Trust its certificates instead of the system's."),
+        _option("--stun", metavar="HOST[:PORT]", help="Ask this server where our datagrams come from."),
         _option("--pin", metavar="accept-new|ask|strict", help="What to do with a peer's new key."),
         _option("--timeout", metavar="SECONDS", help="How long setting up may take."),
     ]

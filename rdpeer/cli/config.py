@@ -12,9 +12,9 @@ from rdpeer.cli.common import Command, Group, Invocation
 def command() -> None:
     """Read and change settings.
 
-    The settings are server, key, relay-server, proxy, family, ca-file, pin and
-    timeout. A flag wins over the environment (RDPEER_SERVER and so on), and that
-    over the profile, which is what these commands change.
+    The settings are server, key, relay-server, proxy, family, ca-file, stun,
+    pin and timeout. A flag wins over the environment (RDPEER_SERVER and so on),
+    and that over the profile, which is what these commands change.
     """
 
 

@@ -91,7 +91,9 @@ def test_import_refuses_other_links(rdpeer: Rdpeer, link: str) -> None:
 
 
 def test_bad_names_and_values_are_not_written(rdpeer: Rdpeer) -> None:
-    hint = "rdpeer: hint: settings are server, key, relay-server, proxy, family, ca-file, pin, timeout\n"
+    hint = (
+        "rdpeer: hint: settings are server, key, relay-server, proxy, family, ca-file, stun, pin, timeout\n"
+    )
     for arguments in (("set", "password", "x"), ("get", "password"), ("unset", "password")):
         rdpeer("config", *arguments, code=2, stderr=f"rdpeer: error: no such setting: 'password'\n{hint}")
     rdpeer("config", "set", "timeout", "soon", code=2)

@@ -46,6 +46,12 @@ def test_the_relay_is_one_port_beside_the_server() -> None:
     )
 
 
+def test_a_stun_server_has_a_port_of_its_own() -> None:
+    settings = load({"stun": "stun.example"}, {}, {}, FILE)
+    assert settings.stun == ServerAddress("stun.example", 3478)
+    assert settings.text("stun") == "stun.example:3478"
+
+
 @pytest.mark.parametrize("seconds", [20, 0.5, "20"])
 def test_the_timeout_may_be_a_number_in_the_file(seconds: object) -> None:
     assert load({}, {}, {"timeout": seconds}, FILE).timeout == float(str(seconds))
@@ -64,6 +70,7 @@ def test_the_timeout_may_be_a_number_in_the_file(seconds: object) -> None:
         ({"timeout": "soon"}, {}, {}, "--timeout: not a number of seconds above 0: 'soon'"),
         ({"key": " "}, {}, {}, "--key: the key is empty"),
         ({"proxy": "ftp://h"}, {}, {}, "--proxy: not a proxy (socks5://host[:port] or http://host[:port])"),
+        ({"stun": "a:0"}, {}, {}, "--stun: not a port: 0"),
         ({"family": "5"}, {}, {}, "--family: '5' is none of any, 4, 6"),
         ({"proxy": "http://me:pw@h"}, {}, {}, "everybody can read a password on the command line"),
         ({}, {}, {"sever": "a"}, f"{FILE}: no such setting: 'sever'"),
