@@ -28,11 +28,10 @@ def command(invocation: Invocation, once: bool, ready_file: Path | None) -> None
 
     Lets nobody in: who asks for the ID is told so at once. 'rdpeer listen' registers by itself.
     """
-    from rdpeer.peer.register import register
-    from rdpeer.protocol.registration import Offline, Online
+    from rdpeer.peer.register import is_important, register
 
     def report(news: News) -> None:
-        if isinstance(news, Online | Offline) and not once:
+        if is_important(news) and not once:
             voice.note(str(news))
         else:
             invocation.verbose(str(news))

@@ -30,6 +30,7 @@ COMMANDS = {
     "ping": "Tell the path to a peer and its round trip.",
     "nat": "Tell how this machine's NAT maps ports, and what that means.",
     "discover": "Find peers on the local network.",
+    "doctor": "Check everything from the settings to the relay.",
     "config": "Read and change settings.",
     "decode": "Show captured messages in readable form.",
     "server": "Run a rendezvous server and relay.",

@@ -10,11 +10,11 @@ from pathlib import Path
 from rdpeer.errors import UsageError
 from rdpeer.peer.discovery import discoverable
 from rdpeer.peer.listener import Listener
-from rdpeer.peer.register import Member, News, stay_online
+from rdpeer.peer.register import Member, News, is_important, stay_online
 from rdpeer.peer.services import Service
 from rdpeer.peer.setup import within
 from rdpeer.protocol.gate import Gate
-from rdpeer.protocol.registration import PATIENCE, Offline, Online
+from rdpeer.protocol.registration import PATIENCE, Online
 from rdpeer.settings import Settings
 from rdpeer.store import authorized_peers
 from rdpeer.store.files import ready_file
@@ -82,7 +82,7 @@ async def listen(
 
             def tell(news: News) -> None:
                 nonlocal reached
-                (voice.report if isinstance(news, Online | Offline) else voice.detail)(str(news))
+                (voice.report if is_important(news) else voice.detail)(str(news))
                 if isinstance(news, Online):
                     listener.look_at_nat()
                 if isinstance(news, Online) and not reached:

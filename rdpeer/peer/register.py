@@ -16,6 +16,7 @@ from rdpeer.protocol.notifications import Notification
 from rdpeer.protocol.question import RendezvousServer
 from rdpeer.protocol.registration import (
     PATIENCE,
+    Contested,
     Ignored,
     KeyConfirmed,
     Offline,
@@ -85,8 +86,13 @@ class AnswerFailed:
         return f"could not answer {self.initiator or 'a peer'}: {self.error}"
 
 
-News = Online | Offline | Ignored | Declined | AnswerFailed
+News = Online | Offline | Contested | Ignored | Declined | AnswerFailed
 Answering = Callable[[Notification], Coroutine[Any, Any, None]]
+
+
+def is_important(news: News) -> bool:
+    """Whether a person wants to hear it without having asked: a change of state, or a clone at its work."""
+    return isinstance(news, Online | Offline) or (isinstance(news, Contested) and news.times == 2)
 
 
 async def stay_online(

@@ -95,6 +95,25 @@ class Offline:
 
 
 @dataclass(frozen=True, slots=True)
+class Contested:
+    """The server had lost our address between two keep-alives, ``times`` in a row.
+
+    Once is what a restart of it looks like, or a move of ours. Again and again is another machine with
+    our ID, key and UUID: a copied folder or disk, whose registrations and ours replace each other.
+    """
+
+    peer: PeerId
+    server: ServerAddress
+    times: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.server} has lost our address {self.times} times in a row: "
+            f"does another machine use the identity of {self.peer}?"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Ignored:
     """Datagrams that are no answer; ``count`` of them since the start. Told once a minute at most."""
 
@@ -118,7 +137,7 @@ class _Question(Enum):
 
 
 class Registration:
-    """The conversation. Reports Online and Offline (each change once), Ignored, and each Notification.
+    """The conversation. Reports Online and Offline (each change once), Contested, Ignored, each Notification.
 
     ``confirmed``: the server took this key for this ID before. ``once``: Done
     (with None) as soon as online. ``patience``: seconds of silence, counted from
@@ -150,6 +169,8 @@ class Registration:
         self._refusals = 0
         self._key_sent = -math.inf
         self._state: str | None = None
+        self._held = False
+        self._losses = 0
         self._filter = NotificationFilter()
         self._garbage = 0
         self._garbage_told = -math.inf
@@ -251,10 +272,20 @@ class Registration:
         self._answered()
         if wants_key:
             self._next = _Question.KEY
-            return self._ask_or_wait(self._key_sent + _KEY_PAUSE, now)
+            return [*self._lost(), *self._ask_or_wait(self._key_sent + _KEY_PAUSE, now)]
+        self._losses = 0 if self._held else self._losses
+        self._held = True
         self._refusals = 0
         self._timer = now + KEEP_ALIVE
         return [*self._online(), *([Done(None)] if self._once else [])]
+
+    def _lost(self) -> list[Command]:
+        """The server wants the key though it held our address at the keep-alive before."""
+        if not self._held:
+            return []
+        self._held = False
+        self._losses += 1
+        return [Report(Contested(self._registrant.peer, self._server, self._losses))]
 
     def _key_answered(self, result: int, now: float) -> list[Command]:
         self._answered()

@@ -55,7 +55,7 @@ class Relays:
         if not text:
             return self.own
         host, port = split_host_port(text)
-        if not self._server.is_loopback and _means_here(host):
+        if not self._server.is_loopback and _is_the_server(host):
             return ServerAddress(self._server.host, port or self.own.port)
         return ServerAddress(host.lower(), RELAY_PORT if port is None else port)
 
@@ -112,7 +112,15 @@ class Relays:
             return None
 
 
-def _means_here(host: str) -> bool:
+def means_the_server(text: str) -> bool:
+    """True where a relay is named as its own host sees it: loopback or unspecified."""
+    try:
+        return _is_the_server(split_host_port(text)[0])
+    except ValueError:
+        return False
+
+
+def _is_the_server(host: str) -> bool:
     if host.lower() == "localhost":
         return True
     try:

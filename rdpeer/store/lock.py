@@ -55,7 +55,7 @@ def keep_online(state: Path, server: ServerAddress, command: str) -> Iterator[No
     """Holds the right to keep the identity of the profile with this ``state`` folder online at ``server``.
 
     A server keeps one address for an ID, so two processes would take each
-    other's connections away. UsageError, naming the other by process ID and
+    other's connections away. OnlineElsewhere, naming the other by process ID and
     command, where it is held. ``command`` is ours, as in ``rdpeer listen``.
     """
     path = state / f"online-{re.sub('[^A-Za-z0-9.-]', '_', str(server))}.lock"
@@ -87,10 +87,18 @@ def _not_possible(path: Path, error: OSError) -> UsageError:
     return UsageError(f"cannot lock {path}: {error.strerror}")
 
 
-def _taken(path: Path, server: ServerAddress) -> UsageError:
+class OnlineElsewhere(UsageError):
+    """Another process keeps the identity online; ``holder`` says which."""
+
+    def __init__(self, holder: str, server: ServerAddress) -> None:
+        super().__init__(
+            f"{holder} already keeps this ID online at {server}",
+            hint="stop it first, or use another identity with --profile NAME",
+        )
+        self.holder = holder
+
+
+def _taken(path: Path, server: ServerAddress) -> OnlineElsewhere:
     pid, _, command = (read_text(path) or "").strip().partition(" ")
     holder = f"'{printable(command)}' (process {printable(pid)})" if command else "another process"
-    return UsageError(
-        f"{holder} already keeps this ID online at {server}",
-        hint="stop it first, or use another identity with --profile NAME",
-    )
+    return OnlineElsewhere(holder, server)

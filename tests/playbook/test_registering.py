@@ -19,7 +19,15 @@ from rdpeer.protocol.conversation import (
     StoreRecord,
 )
 from rdpeer.protocol.notifications import FetchLocalAddr, PunchHole, RequestRelay
-from rdpeer.protocol.registration import Ignored, KeyConfirmed, Offline, Online, Registrant, Registration
+from rdpeer.protocol.registration import (
+    Contested,
+    Ignored,
+    KeyConfirmed,
+    Offline,
+    Online,
+    Registrant,
+    Registration,
+)
 from rdpeer.values import Endpoint, PeerId, PublicKey, ServerAddress
 from rdpeer.wire import rendezvous_pb2 as pb
 from rdpeer.wire.endpoints import mangle
@@ -85,7 +93,34 @@ def test_the_address_is_kept_alive_without_a_word() -> None:
 
 
 def test_a_server_that_lost_everything_is_mended_in_one_go() -> None:
-    assert online() >> Deadline(15.0) << I_AM_HERE >> WANTS_KEY << MY_KEY >> OK << I_AM_HERE >> TAKEN
+    assert (
+        online()
+        >> Deadline(15.0)
+        << I_AM_HERE
+        >> WANTS_KEY
+        << Report(Contested(PEER, SERVER, 1))
+        << MY_KEY
+        >> OK
+        << I_AM_HERE
+        >> TAKEN
+    )
+
+
+def test_a_clone_takes_the_address_again_and_again() -> None:
+    playbook = online()
+    for times in (1, 2, 3):
+        playbook >> Deadline(15.0) << I_AM_HERE >> WANTS_KEY << Report(Contested(PEER, SERVER, times))
+        playbook << MY_KEY >> OK << I_AM_HERE >> TAKEN
+    assert playbook
+
+
+def test_a_loss_now_and_then_is_no_clone() -> None:
+    playbook = online()
+    for _ in range(2):
+        playbook >> Deadline(15.0) << I_AM_HERE >> WANTS_KEY << Report(Contested(PEER, SERVER, 1))
+        playbook << MY_KEY >> OK << I_AM_HERE >> TAKEN
+        playbook >> Deadline(15.0) << I_AM_HERE >> TAKEN
+    assert playbook
 
 
 def test_a_server_that_always_wants_the_key_is_not_sent_it_at_its_speed() -> None:
