@@ -9,6 +9,7 @@ import socket
 from collections.abc import Iterable
 
 from rdpeer.errors import RemoteProtocolError
+from rdpeer.net import trace
 from rdpeer.net.outbound import outbound
 from rdpeer.net.resolve import resolve
 from rdpeer.values import Endpoint, ServerAddress
@@ -34,7 +35,10 @@ async def reflexive(sock: socket.socket, servers: Iterable[ServerAddress]) -> En
     for wait in _WAITS if asked else ():
         for server, transaction in asked.items():
             with contextlib.suppress(OSError):  # no way there: as if it were lost
-                sock.sendto(stun.encode_request(transaction), (server.ip, server.port))
+                request = stun.encode_request(transaction)
+                sock.sendto(request, (server.ip, server.port))
+                if trace.is_on():
+                    trace.message(trace.SENT, "udp", server, request)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(wait):
                 return await _answer(sock, asked)
@@ -57,6 +61,8 @@ async def _answer(sock: socket.socket, asked: dict[Endpoint, bytes]) -> Endpoint
             datagram, address = await loop.sock_recvfrom(sock, _LONGEST)
         except ConnectionResetError:
             continue  # Windows: a request found nobody
+        if trace.is_on():
+            trace.message(trace.RECEIVED, "udp", Endpoint.of(address), datagram)
         transaction = asked.get(Endpoint.of(address))
         if transaction is not None:
             with contextlib.suppress(RemoteProtocolError):

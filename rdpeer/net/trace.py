@@ -53,11 +53,16 @@ def message(
     direction: str, carrier: str, place: object, payload: bytes, *, between_peers: bool = False
 ) -> None:
     """Tells one payload: ``carrier`` is tcp, udp and the like, ``place`` the endpoint at the other end."""
-    from rdpeer.wire import readable  # whoever does not trace does not pay for them
+    from rdpeer.wire import datagrams, readable  # whoever does not trace does not pay for them
     from rdpeer.wire.dissect import Schema, identify
 
     held = identify(payload, (Schema.SESSION if between_peers else Schema.RENDEZVOUS,))
-    what = readable.line(held) if held is not None else "no message that is known" if payload else "empty"
+    if held is not None:
+        what = readable.line(held)
+    elif found := datagrams.describe(payload):
+        what = readable.render(*found)
+    else:
+        what = "no message that is known" if payload else "empty"
     log.debug("%s %s %s, %d bytes: %s", direction, carrier, place, len(payload), what)
 
 

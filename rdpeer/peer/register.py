@@ -21,6 +21,7 @@ from rdpeer.protocol.registration import (
     KeyConfirmed,
     Offline,
     Online,
+    OtherServers,
     Registrant,
     Registration,
 )
@@ -86,7 +87,7 @@ class AnswerFailed:
         return f"could not answer {self.initiator or 'a peer'}: {self.error}"
 
 
-News = Online | Offline | Contested | Ignored | Declined | AnswerFailed
+News = Online | Offline | Contested | Ignored | OtherServers | Declined | AnswerFailed
 Answering = Callable[[Notification], Coroutine[Any, Any, None]]
 
 

@@ -42,7 +42,7 @@ from rdpeer.protocol.conversation import (
 from rdpeer.protocol.notifications import NotificationFilter, read_notification
 from rdpeer.protocol.places import not_reached, place
 from rdpeer.protocol.refusals import Refusal
-from rdpeer.values import Endpoint, PeerId, PublicKey, ServerAddress
+from rdpeer.values import Endpoint, PeerId, PublicKey, ServerAddress, printable
 from rdpeer.wire import rendezvous_pb2 as pb
 from rdpeer.wire.messages import parse
 
@@ -58,6 +58,7 @@ _REBIND_AFTER = 2
 _KEY_PAUSE = 7.0  # a server counts keys of one ID that come within 6 s of each other, and takes three
 _REFUSALS = 3
 _GARBAGE_PAUSE = 60.0
+_NAMES_TOLD = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +126,19 @@ class Ignored:
 
 
 @dataclass(frozen=True, slots=True)
+class OtherServers:
+    """The server wants its peers to use others (ConfigUpdate). Told once, and never obeyed: it would be
+    enough to take over one server, or to forge its datagrams, to lead its peers anywhere."""
+
+    server: ServerAddress
+    names: tuple[str, ...]
+
+    def __str__(self) -> str:
+        names = ", ".join(printable(name, 60) for name in self.names[:_NAMES_TOLD]) or "none"
+        return f"{self.server} wants its peers to use other servers ({names}); the one that is set is kept"
+
+
+@dataclass(frozen=True, slots=True)
 class KeyConfirmed:
     """The server has taken our key for this ID: next time RegisterPeer is enough."""
 
@@ -137,7 +151,8 @@ class _Question(Enum):
 
 
 class Registration:
-    """The conversation. Reports Online and Offline (each change once), Contested, Ignored, each Notification.
+    """The conversation. Reports Online and Offline (each change once), Contested, Ignored, OtherServers, and
+    each Notification.
 
     ``confirmed``: the server took this key for this ID before. ``once``: Done
     (with None) as soon as online. ``patience``: seconds of silence, counted from
@@ -172,6 +187,7 @@ class Registration:
         self._held = False
         self._losses = 0
         self._filter = NotificationFilter()
+        self._other_servers_told = False
         self._garbage = 0
         self._garbage_told = -math.inf
 
@@ -263,6 +279,8 @@ class Registration:
                 return self._peer_answered(message.register_peer_response.request_pk, now)
             case "register_pk_response", _Question.KEY:
                 return self._key_answered(message.register_pk_response.result, now)
+            case "configure_update", _:
+                return self._other_servers(message.configure_update)
             case None, _:
                 return self._unreadable(now)
             case _:
@@ -334,6 +352,12 @@ class Registration:
             return []
         self._state = reason
         return [Report(Offline(self._registrant.peer, self._server, self._remote, reason))]
+
+    def _other_servers(self, update: pb.ConfigUpdate) -> list[Command]:
+        if self._other_servers_told:
+            return []
+        self._other_servers_told = True
+        return [Report(OtherServers(self._server, tuple(update.rendezvous_servers)))]
 
     def _unreadable(self, now: float) -> list[Command]:
         self._garbage += 1

@@ -13,7 +13,8 @@ from rdpeer.wire.endpoints import mangle
 def answer_query(
     message: wire.RendezvousMessage, remote: Endpoint, registry: Registry, now: float
 ) -> bytes | None:
-    """The answer to TestNatRequest (where the question came from) or OnlineRequest; else None."""
+    """The answer to TestNatRequest (where the question came from), OnlineRequest or HttpProxyRequest (no);
+    else None."""
     match message.WhichOneof("union"):
         case "test_nat_request":
             source = wire.TestNatResponse(port=remote.port, socket_addr=mangle(remote, 0))
@@ -21,6 +22,10 @@ def answer_query(
         case "online_request":
             states = _states(message.online_request.peers, registry, now)
             answer = wire.RendezvousMessage(online_response=wire.OnlineResponse(states=states))
+        case "http_proxy_request":
+            # Stock posts heartbeats so, and would wait 18 s for a server that says nothing.
+            refusal = wire.HttpProxyResponse(error="this server has no API")
+            answer = wire.RendezvousMessage(http_proxy_response=refusal)
         case _:
             return None
     return answer.SerializeToString()

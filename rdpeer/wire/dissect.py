@@ -5,8 +5,7 @@ payload that somebody has copied) begins with a tag whose low two bits are 2,
 as every member's are; as a frame's header that would announce at least 16 KiB.
 So what reads as a message is one, and everything else is cut into frames.
 
-A datagram of the reliable stream over UDP is told by its form alone: a known set
-of flags, a zero, and segments that fill the rest to the byte.
+Datagrams of other protocols are told by their form (rdpeer.wire.datagrams).
 
 The two schemas share some numbers: 9 is PunchHole at a server, and Hash between
 peers. The better fit is taken: the reading with fewer parts that no sender
@@ -26,9 +25,9 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 
 from rdpeer.errors import RemoteProtocolError
 from rdpeer.values import PeerId
-from rdpeer.wire import kcp, readable
+from rdpeer.wire import datagrams, readable
 from rdpeer.wire.endpoints import unmangle
-from rdpeer.wire.frames import FrameReader, decode_header, header_size
+from rdpeer.wire.frames import FrameReader
 from rdpeer.wire.messages import parse
 from rdpeer.wire.rendezvous_pb2 import RendezvousMessage
 from rdpeer.wire.session_pb2 import Message as SessionMessage
@@ -39,22 +38,6 @@ LONGEST_FRAME = 16 * 1024 * 1024
 
 _MOST_SOURCES = 256
 _LENGTH_DELIMITED = 2
-_CARRIES = kcp.ACK | kcp.DATA
-_FLAGS = {
-    kcp.SYN: "SYN",
-    kcp.SYN | kcp.ACK: "SYN+ACK",
-    _CARRIES: "ACK+DATA",
-    kcp.FIN: "FIN",
-    kcp.RST: "RST",
-    kcp.PING: "PING",
-    kcp.PING | kcp.PONG: "PING+PONG",
-}
-_COMMANDS = {
-    kcp.PUSH: "PUSH",
-    kcp.ACKNOWLEDGE: "ACK",
-    kcp.ASK_WINDOW: "ASK_WINDOW",
-    kcp.TELL_WINDOW: "TELL_WINDOW",
-}
 _ENDPOINTS = ("socket_addr", "socket_addr_v6", "local_addr")
 
 
@@ -80,7 +63,7 @@ class Part:
     """``message``, ``frame``, ``datagram`` or ``rest``."""
     size: int
     name: str
-    """The message's name in the schema, ``KCP``, ``sealed``, ``empty`` or ``unreadable``."""
+    """The message's name in the schema, ``KCP``, ``STUN``, ``sealed``, ``empty`` or ``unreadable``."""
     fields: dict[str, readable.Value] = field(default_factory=dict)
     problem: str | None = None
     """Why it could not be read, in one line."""
@@ -156,8 +139,8 @@ class Dissector:
             message = _newer(data, self._schemas[0])
         if message is not None:
             return self._read(source, "message", data, message)
-        found = _reliable(data)
-        return Part(source, "datagram", len(data), "KCP", found) if found else None
+        found = datagrams.describe(data)
+        return Part(source, "datagram", len(data), *found) if found else None
 
     def _frame(self, source: str, payload: bytes) -> Part:
         message = identify(payload, self._schemas) if payload else None
@@ -176,31 +159,6 @@ class Dissector:
     def _given_up(self, source: str, reader: FrameReader) -> Part:
         rest = len(reader.take_rest())
         return Part(source, "rest", rest, "unreadable", problem="no message, or a frame that is cut short")
-
-
-def _reliable(data: bytes) -> dict[str, readable.Value] | None:
-    """A datagram of the reliable stream (docs/PROTOCOL.md 1.1, 1.5); None for anything else.
-
-    One frame of as many bytes as the header alone has is more likely that frame.
-    """
-    try:
-        name, flags = kcp.split_datagram(data)
-        segments = kcp.parse_segments(data)
-    except RemoteProtocolError:
-        return None
-    is_frame = len(data) == 1 + decode_header(data[:1]) and header_size(data[0]) == 1
-    if flags not in _FLAGS or data[len(name) + 1] or (segments and flags != _CARRIES) or is_frame:
-        return None
-    shown: dict[str, readable.Value] = {"flags": _FLAGS[flags], "connection": name[:4][::-1].hex()}
-    if segments:
-        shown["segments"] = [_segment(segment) for segment in segments]
-    return shown
-
-
-def _segment(segment: kcp.Segment) -> dict[str, readable.Value]:
-    shown: dict[str, readable.Value] = {"command": _COMMANDS[segment.command], "window": segment.window}
-    shown |= {"number": segment.number, "expected": segment.expected}
-    return shown | ({"bytes": len(segment.data)} if segment.data else {})
 
 
 def _copied(data: memoryview, reader: FrameReader) -> int:

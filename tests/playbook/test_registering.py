@@ -25,6 +25,7 @@ from rdpeer.protocol.registration import (
     KeyConfirmed,
     Offline,
     Online,
+    OtherServers,
     Registrant,
     Registration,
 )
@@ -290,12 +291,20 @@ def test_garbage_is_ignored_and_told_once_a_minute() -> None:
     )
 
 
-def test_housekeeping_is_ignored() -> None:
+def test_other_servers_are_told_once_and_not_obeyed() -> None:
+    update = wire(configure_update=pb.ConfigUpdate(serial=1, rendezvous_servers=["evil.example", "b\x1b"]))
+    told = OtherServers(SERVER, ("evil.example", "b\x1b"))
     assert (
         online()
-        >> DatagramReceived(wire(configure_update=pb.ConfigUpdate(rendezvous_servers=["evil.example"])))
+        >> DatagramReceived(update)
+        << Report(told)
+        >> DatagramReceived(update)
+        >> DatagramReceived(wire(configure_update=pb.ConfigUpdate()))
         >> Deadline(15.0)
         << I_AM_HERE
+    )
+    assert str(told) == (
+        f"{SERVER} wants its peers to use other servers (evil.example, b?); the one that is set is kept"
     )
 
 

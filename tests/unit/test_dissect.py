@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rdpeer.wire import captures, kcp
+from rdpeer.values import Endpoint
+from rdpeer.wire import captures, kcp, stun
 from rdpeer.wire import rendezvous_pb2 as pb
 from rdpeer.wire import session_pb2 as session
 from rdpeer.wire.dissect import Dissector, Part, Schema, identify
@@ -129,6 +130,17 @@ def test_a_datagram_of_the_reliable_stream() -> None:
         b"\x34" + bytes(11) + b"\1\0",  # a frame of 13 bytes
     ):
         assert all(part.name != "KCP" for part in dissected(other))
+
+
+def test_stun() -> None:
+    transaction = bytes(range(12))
+    asked = stun.encode_request(transaction)
+    answered = stun.encode_answer(transaction, Endpoint("203.0.113.5", 40000))
+    assert [str(part) for part in dissected(asked, answered)] == [
+        f"datagram, {len(asked)} bytes: STUN binding=request",
+        "datagram, 32 bytes: STUN binding=answer endpoint=203.0.113.5:40000",
+    ]
+    assert dissected(answered[:-1])[0].name == "unreadable"
 
 
 def test_the_schema_may_be_said() -> None:
