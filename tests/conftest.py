@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-pytest_plugins = ["program", "network"]
+pytest_plugins = ["program", "network", "internet"]
 
 # Nothing is skipped by this: without stock's servers these are no tests.
 collect_ignore = [] if "RDPEER_STOCK" in os.environ else ["integration/test_stock_servers.py"]

@@ -13,7 +13,14 @@ import pytest
 from rdpeer.cli.root import cli
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/MESSAGES.md", "proto/README.md"]
+DOCUMENTS = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "docs/PATHS.md",
+    "docs/MESSAGES.md",
+    "proto/README.md",
+]
 MAN = sorted((ROOT / "man").glob("*.1"))
 FOLDERS = {".ci", "benchmarks", "completions", "docs", "man", "proto", "rdpeer", "tests"}
 

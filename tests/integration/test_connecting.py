@@ -238,7 +238,7 @@ async def test_uncommitted_connections_take_no_first_peer_listener(server: Serve
         alice, bob = peers("alice", running), peers("bob", running)
         async with bob.listening(Standard(Text(b"there"), Collector()), OPEN, one_peer=True) as listening:
             for way in (Way.DIRECT, Way.RELAY, Way.ANY):
-                path, _ = await alice.connector(bob.id, way=way)._path()
+                path, _ = await alice.connector(bob.id, way=way).path()
                 path.stream.abort()
             assert await alice.send(b"here", bob.id) == b"there"
             await listening.task

@@ -1,15 +1,12 @@
 """Against stock hbbs and hbbr: collected only where RDPEER_STOCK names the folder with the two programs.
 
 They tell peers apart by IP address, and take whoever comes over loopback for an administrator. So the
-servers and each of two machines have a network namespace of their own, which needs root and iproute2.
+servers and each of two machines have a network namespace of their own.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,73 +14,19 @@ from pathlib import Path
 from subprocess import DEVNULL
 
 import pytest
+from internet import Host, Internet
 from network import INVITATION, ONLINE
 from program import Rdpeer, Running
+from stock import Stock
 
 SERVER = "10.77.0.1"
-MACHINES = {"near": "10.77.0.2", "far": "10.77.0.3"}
-
-
-def ip(command: str) -> None:
-    subprocess.run(["ip", *command.split()], check=True)
-
-
-def namespace(machine: str) -> str:
-    return f"rdpeer-{os.getpid()}-{machine}"
-
-
-def within(machine: str) -> list[str]:
-    return ["ip", "netns", "exec", namespace(machine)]
+MACHINES = {"server": SERVER, "near": "10.77.0.2", "far": "10.77.0.3"}
 
 
 @pytest.fixture(scope="module")
-def machines() -> Iterator[None]:
-    """A bridge with the server's address, and a machine at each of two cables."""
-    if os.geteuid() != 0 or shutil.which("ip") is None:
-        pytest.skip("needs root and ip netns")
-    with ExitStack() as cleanup:
-        for name in map(namespace, ("server", *MACHINES)):
-            ip(f"netns add {name}")
-            cleanup.callback(ip, f"netns del {name}")
-            ip(f"-n {name} link set lo up")  # hbbs asks itself, and ends when nobody answers
-        server = f"-n {namespace('server')}"
-        ip(f"{server} link add bridge type bridge forward_delay 0")
-        ip(f"{server} address add {SERVER}/24 dev bridge")
-        ip(f"{server} link set bridge up")
-        for machine, address in MACHINES.items():
-            there = f"-n {namespace(machine)}"
-            ip(f"{server} link add {machine} type veth peer name cable netns {namespace(machine)}")
-            ip(f"{server} link set {machine} master bridge up")
-            ip(f"{there} address add {address}/24 dev cable")
-            ip(f"{there} link set cable up")
-        yield
-
-
-class Stock:
-    """One of the two programs, with its data in ``folder``."""
-
-    def __init__(self, program: str, folder: Path) -> None:
-        self._command = [*within("server"), str(Path(os.environ["RDPEER_STOCK"]).resolve() / program)]
-        self._folder = folder
-        self.start()
-
-    def start(self) -> None:
-        """Returns when its ports are open."""
-        environ = {"PATH": os.environ["PATH"]}  # nothing else: KEY, for one, would configure it
-        self._process = subprocess.Popen(
-            self._command, cwd=self._folder, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
-        assert self._process.stdout
-        said = []
-        for line in self._process.stdout:
-            if line.endswith(b"] Start\n"):
-                return
-            said.append(line)
-        raise AssertionError(f"it does not start: {said}")
-
-    def kill(self) -> None:
-        self._process.kill()
-        self._process.communicate()
+def machines(internet: Internet) -> dict[str, Host]:
+    """Beside each other on one network."""
+    return {name: internet.host(address) for name, address in MACHINES.items()}
 
 
 @dataclass
@@ -103,16 +46,16 @@ class Network:
 
 
 @pytest.fixture
-def stock(machines: None, tmp_path: Path) -> Iterator[Network]:
+def stock(machines: dict[str, Host], tmp_path: Path) -> Iterator[Network]:
     with ExitStack() as cleanup:
         programs = []
         for name, machine in (("near", "near"), ("far", "far"), ("beside", "far")):
             (tmp_path / name).mkdir()
-            programs.append(Rdpeer(tmp_path / name, within(machine)))
+            programs.append(Rdpeer(tmp_path / name, machines[machine].within))
             cleanup.callback(programs[-1].end)
-        hbbs = Stock("hbbs", tmp_path)
+        hbbs = Stock("hbbs", machines["server"], tmp_path)
         cleanup.callback(hbbs.kill)
-        hbbr = Stock("hbbr", tmp_path)
+        hbbr = Stock("hbbr", machines["server"], tmp_path)
         cleanup.callback(hbbr.kill)
         key = (tmp_path / "id_ed25519.pub").read_text()
         for program in programs:
@@ -140,7 +83,7 @@ def test_a_registration(stock: Network) -> None:
 @pytest.mark.parametrize(
     ("machine", "option", "said"),
     [
-        ("near", [], OVER_HBBR),
+        ("near", [], DIRECT),
         ("beside", [], DIRECT),
         ("near", ["--relay"], OVER_HBBR),
         ("beside", ["--relay"], OVER_HBBR),
@@ -166,4 +109,4 @@ def test_online_again_after_a_restart(stock: Network) -> None:
     listener.said(r"rdpeer: \d+ is offline at .*")
     stock.hbbs.start()
     listener.said(ONLINE)
-    assert stock.near("connect", "-v", stock.peer, stdin="hello", stderr=OVER_HBBR) == "hello"
+    assert stock.near("connect", "-v", stock.peer, stdin="hello", stderr=DIRECT) == "hello"
