@@ -41,6 +41,8 @@ SENT = "->"
 RECEIVED = "<-"
 _HAPPENED = "--"
 
+_RECORDS = {int(kind): kind.name for kind in RecordType}
+
 Answer = Callable[[bytes, Any, float], bytes | None]
 
 
@@ -206,7 +208,7 @@ def _message(direction: str, place: str, payload: bytes) -> None:
 
 def _record(direction: str, place: str, record: bytes) -> None:
     """A record by its type and the size of its frame; never what is in it."""
-    kind = RecordType(record[0]).name if record and record[0] in set(RecordType) else "a record"
+    kind = _RECORDS.get(record[0], "a record") if record else "a record"
     log.debug("%s %s, %d bytes: sealed %s", direction, place, len(record) + OVERHEAD, kind)
 
 

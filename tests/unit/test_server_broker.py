@@ -414,7 +414,7 @@ def test_nat_test_tells_the_port_as_stock_does_and_the_address_behind_it() -> No
     [
         {"key_exchange": wire.KeyExchange()},
         {"hc": wire.HealthCheck(token="t")},
-        {"http_proxy_request": wire.HttpProxyRequest()},
+        {"http_proxy_response": wire.HttpProxyResponse()},
         {"register_peer": wire.RegisterPeer(id=PEER)},
         {},
     ],
