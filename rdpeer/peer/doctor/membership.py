@@ -10,6 +10,7 @@ from rdpeer.errors import (
     PeerRefused,
     PeerSilent,
     PeerUnavailable,
+    ServerRefused,
 )
 from rdpeer.net.driver import converse
 from rdpeer.net.interfaces import address_towards
@@ -32,8 +33,12 @@ async def check_key(patient: Patient) -> list[Finding]:
     """The server takes the configured key for its own. No wire but this one shows the key to it: it is asked
     for our own ID. What the server signs is seen once somebody answers for that (check_registration)."""
     server = patient.reached_server
-    with suppress(PeerUnavailable, PeerRefused, TimeoutError):  # let through: no more is to be known here
-        patient.offer = await _ask_for_ourselves(patient)
+    try:
+        with suppress(PeerUnavailable, PeerRefused, TimeoutError):  # let through: no more is to be known here
+            patient.offer = await _ask_for_ourselves(patient)
+    except ServerRefused as error:
+        patient.is_served = True  # the smallest servers close where they do not know the ID
+        return [warn("key", f"not known: {error}", error.hint or "ask who runs the server")]
     patient.is_served = True
     if server.key is None:
         return [warn("key", "the server asks for no key, and none is set", "set the server's key")]
@@ -100,6 +105,7 @@ async def _ask_for_ourselves(patient: Patient) -> Offer:
         outcome = await converse(PunchRequest(patient.identity.peer_id, server, relays))
     close(outcome)
     offer: Offer = outcome.value
+    patient.pairs_without_token = offer.token == ""
     return offer
 
 

@@ -57,6 +57,8 @@ class Patient:
     nat: Nat | None = None
     offer: Offer | None = None
     """The answer to the question for our own ID, while another process keeps it online."""
+    pairs_without_token: bool = False
+    """The relay joins whoever comes, as that of the smallest server does."""
     membership: Membership | None = None
 
     @property
