@@ -16,7 +16,7 @@ from contextvars import ContextVar
 from pathlib import Path
 
 import pytest
-from bare_clients import HOST, Datagrams, Stream, message
+from bare_clients import HOST, Datagrams, Stream, message, until
 from parties import Peer, fails, maker
 
 from rdpeer.crypto.identities import open_id_pk
@@ -100,14 +100,14 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
     TRACE.addHandler(lines)
     TRACE.setLevel(logging.DEBUG)
     try:
-        asyncio.run(_everything(tmp_path_factory.mktemp("messages")))
+        asyncio.run(_everything(tmp_path_factory.mktemp("messages"), lines.seen))
         yield lines.seen
     finally:
         TRACE.removeHandler(lines)
         TRACE.setLevel(level)
 
 
-async def _everything(folder: Path) -> None:
+async def _everything(folder: Path, seen: Seen) -> None:
     """What each command does, at one server: with peers behind one address, then as if behind two."""
     async with Server(ServerOptions(folder / "server", port=0, bind=(HOST,))) as server:
         peers = maker(folder)
@@ -118,13 +118,19 @@ async def _everything(folder: Path) -> None:
             await online(alice.settings, [PeerAddress(bob.id)])
         with _as("discover"):
             await _discover(bob.id)
-        with _as("listen"):
-            async with peers("a newcomer", server).listening():
-                pass
+        await _newcomer(peers("carol", server), seen)
         await _meetings(alice, bob)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("rdpeer.server.broker._same_ip", lambda remote, peer: False)
             await _meetings(alice, bob)
+
+
+async def _newcomer(peer: Peer, seen: Seen) -> None:
+    """A listener that the server does not know yet, and that asks what its NAT does, as it does elsewhere."""
+    with pytest.MonkeyPatch.context() as patch, _as("listen"):
+        patch.setattr(ServerAddress, "is_loopback", False)
+        async with peer.listening():
+            await until(lambda: "TestNatResponse" in seen["listen"])
 
 
 async def _meetings(alice: Peer, bob: Peer) -> None:
