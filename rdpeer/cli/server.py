@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rdpeer.cli import voice
+from rdpeer.cli import server_admin, voice
 from rdpeer.cli.common import Group, Invocation, run
 
 if TYPE_CHECKING:
@@ -93,18 +93,23 @@ def command(
     peers; then it is silent, unless -v, until it is stopped. Its options may be
     variables, RDPEER_SERVE_PORT for --port, or stand in its configuration file.
     """
+    invocation = context.ensure_object(Invocation)
+    folder = Path(data_dir) if data_dir else invocation.profile.data / "server"
+    context.meta[server_admin.DATA_DIR] = folder
     if context.invoked_subcommand is not None:
         return
     from rdpeer.server import configuration
     from rdpeer.store.files import make_folder
 
-    invocation = context.ensure_object(Invocation)
-    folder = Path(data_dir) if data_dir else invocation.profile.data / "server"
     make_folder(folder)
     named = {name.replace("_", "-"): value for name, value in given.items() if value not in (None, ())}
     options = configuration.load(folder, named, Path(config) if config else None)
     _log(invocation.verbosity)
     run(lambda: _serve(options, Path(ready_file) if ready_file else None), service=True)
+
+
+for admin_command in server_admin.COMMANDS:
+    command.add_command(admin_command)
 
 
 async def _serve(options: ServerOptions, ready: Path | None) -> None:

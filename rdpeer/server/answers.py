@@ -125,7 +125,10 @@ class Answers:
             raise RemoteProtocolError(
                 f"an answer of {printable(peer_id)} to a question for {printable(question.peer_id)}"
             )
-        home = self._registry.peers[question.peer_id].registration.ip
+        peer = self._registry.peers.get(question.peer_id)
+        if peer is None:
+            raise RemoteProtocolError(f"an answer for {printable(question.peer_id)}, who was removed")
+        home = peer.registration.ip
         if (from_home or question.initiator.is_v6) and network(source.ip) != network(home):
             raise RemoteProtocolError(f"an answer for {printable(question.peer_id)} from another address")
         self._questions.close(question)

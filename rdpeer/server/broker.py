@@ -8,7 +8,6 @@ Nothing is sent on as it came: every message is built anew from known fields.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -17,6 +16,7 @@ from rdpeer.errors import RemoteProtocolError
 from rdpeer.server.answers import Answers, known_nat_type, known_port, v6_only
 from rdpeer.server.commands import Caller, Close, Command, Notify, Send
 from rdpeer.server.forwards import Forwards
+from rdpeer.server.journal import Journal
 from rdpeer.server.keys import Keys
 from rdpeer.server.limits import Limits
 from rdpeer.server.queries import answer_query
@@ -27,8 +27,6 @@ from rdpeer.server.relays import Relays
 from rdpeer.values import Endpoint, printable
 from rdpeer.wire import rendezvous_pb2 as wire
 from rdpeer.wire.messages import parse
-
-log = logging.getLogger(__name__)
 
 MAX_TOKEN = 128
 """Bytes of a pairing token; at least one."""
@@ -58,8 +56,10 @@ class Broker:
         draw: Callable[[], int],
         *,
         always_relay: bool = False,
+        journal: Journal | None = None,
     ) -> None:
         self.always_relay = always_relay
+        self._journal = journal or Journal()
         self._registry = registry
         self._keys = keys
         self._relays = relays
@@ -74,15 +74,15 @@ class Broker:
             message = parse(wire.RendezvousMessage, payload)
             return self._dispatch(caller, message, now)
         except RemoteProtocolError as error:
-            log.info("%s: %s", caller.remote, error)
+            self._journal.note("message", "refused", caller.remote, why=error)
             return [Close()]
 
     def punched_by_udp(self, source: Source, sent: wire.PunchHoleSent, now: float) -> list[Command]:
         """A peer says by UDP that it has punched a hole; whoever else says so is not answered."""
         try:
             return [self._answers.hole_punched_by_udp(Endpoint.of(source), sent, now)]
-        except RemoteProtocolError as error:
-            log.info("%s: %s", source[0], error)
+        except RemoteProtocolError:
+            self._journal.count("answer", "refused")  # not logged: anybody can send any number of them
             return []
 
     def closed(self, connection: int) -> None:
@@ -111,12 +111,12 @@ class Broker:
     def _punch(self, caller: Caller, request: wire.PunchHoleRequest, now: float) -> list[Command]:
         key = self._keys.named(request.licence_key)
         if key is None:
-            return _failure(caller, request.id, Response.LICENSE_MISMATCH)
+            return self._failure(caller, request.id, Response.LICENSE_MISMATCH)
         if request.id not in self._registry.peers:
-            return _failure(caller, request.id, Response.ID_NOT_EXIST)
+            return self._failure(caller, request.id, Response.ID_NOT_EXIST)
         peer = self._registry.online(request.id, now)
         if peer is None:
-            return _failure(caller, request.id, Response.OFFLINE)
+            return self._failure(caller, request.id, Response.OFFLINE)
         self._admitted.store((network(caller.remote.ip), request.id), _Admitted(now, key))
         question = self._ask(caller, request.id, key, now)
         relayed = request.force_relay or self.always_relay
@@ -158,7 +158,7 @@ class Broker:
             raise RemoteProtocolError("a relay was requested without a fit token")
         peer = self._registry.online(request.id, now)
         if peer is None:
-            log.info("%s requested a relay to %s: not online", caller.remote, printable(request.id))
+            self._journal.note("relay", "refused", caller.remote, request.id, "OFFLINE")
             return []  # as stock: no message says it
         question = self._ask(caller, request.id, key, now)
         relay = wire.RequestRelay(
@@ -186,24 +186,20 @@ class Broker:
             raise RemoteProtocolError("too many requests on one connection")
         return question
 
+    def _failure(self, caller: Caller, peer_id: str, failure: Response.Failure.ValueType) -> list[Command]:
+        self._journal.note("connect", "refused", caller.remote, peer_id, Response.Failure.Name(failure))
+        answer = wire.RendezvousMessage(punch_hole_response=Response(failure=failure))
+        return [Send(caller.connection, answer.SerializeToString())]
+
     def _notify(
         self, peer: Peer, question: Question, message: wire.RendezvousMessage, now: float
     ) -> list[Command]:
-        payload = message.SerializeToString()
-        what, name = message.WhichOneof("union"), printable(question.peer_id)
+        payload, what = message.SerializeToString(), message.WhichOneof("union")
         if peer.source is None or not self._forwards.allow(peer.source[0], payload, now):
-            log.info(
-                "%s asked for %s: %s is over the limit of what it may be sent", question.initiator, name, what
-            )
+            self._journal.note("connect", "dropped", question.initiator, question.peer_id, what)
             return []
-        log.info("%s asked for %s: sent it %s", question.initiator, name, what)
+        self._journal.note("connect", "passed on", question.initiator, question.peer_id, what)
         return [Notify(peer.source, peer.via, payload)]
-
-
-def _failure(caller: Caller, peer_id: str, failure: Response.Failure.ValueType) -> list[Command]:
-    log.info("%s asked for %s: %s", caller.remote, printable(peer_id), Response.Failure.Name(failure))
-    answer = wire.RendezvousMessage(punch_hole_response=Response(failure=failure))
-    return [Send(caller.connection, answer.SerializeToString())]
 
 
 def _udp_port(initiator: Endpoint, port: int) -> int:

@@ -57,7 +57,7 @@ def load_or_create(folder: Path, wall: float) -> Keys:
 def rotate(folder: Path, keys: Keys, until: float) -> None:
     """A new pair in ``folder`` and in ``keys``; the old one counts until the date ``until``."""
     previous, new = Previous(keys.current, until), IdentityKey.generate()
-    write_whole(folder / PREVIOUS_FILE, f"{_encoded(previous.key)} {until:.0f}\n")
+    write_whole(folder / PREVIOUS_FILE, f"{_encoded(previous.key)} {int(until)}\n")
     write_whole(folder / SECRET_FILE, _encoded(new))
     write_whole(folder / PUBLIC_FILE, new.public.text)
     keys.current, keys.previous = new, previous

@@ -11,6 +11,7 @@ from rdpeer.errors import RemoteProtocolError
 from rdpeer.net.connections import Connection, Listener, accept
 from rdpeer.server.admission import Admission
 from rdpeer.server.blocks import Blocks
+from rdpeer.server.journal import Journal
 
 log = logging.getLogger(__name__)
 
@@ -20,9 +21,10 @@ Serve = Callable[[int, Connection], Awaitable[None]]
 class Reception:
     """The open connections by number. ``name`` is for the log; whom ``blocks`` has is closed at once."""
 
-    def __init__(self, name: str, admission: Admission, blocks: Blocks) -> None:
+    def __init__(self, name: str, admission: Admission, blocks: Blocks, journal: Journal) -> None:
         self.admission = admission
         self._blocks = blocks
+        self._journal = journal
         self.open: dict[int, Connection] = {}
         self._name = name
 
@@ -40,11 +42,11 @@ class Reception:
 
     def _admit(self, connection: Connection, now: float) -> int | None:
         if self._blocks.any and self._blocks.has_ip(connection.remote.ip):
-            log.info("%s: %s is blocked", self._name, connection.remote)
+            self._journal.note("connection", "refused", connection.remote, why="blocked")
             return None
         number = self.admission.admit(connection.remote, now)
         if number is None:
-            log.info("%s: no room for %s", self._name, connection.remote)
+            self._journal.note("connection", "refused", connection.remote, why="no room")
         return number
 
     def sweep(self, now: float) -> None:
@@ -68,7 +70,7 @@ class Reception:
         try:
             await serve(number, connection)
         except RemoteProtocolError as error:
-            log.info("%s: %s: %s", self._name, connection.remote, error)
+            self._journal.note("message", "refused", connection.remote, why=error)
         except Exception:  # a bug: the one visitor suffers, the server goes on
             log.exception("%s: %s", self._name, connection.remote)
         finally:

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from rdpeer.errors import RemoteProtocolError
 from rdpeer.server.blocks import Blocks
 from rdpeer.server.enrolment import Enrolment, Mode
+from rdpeer.server.journal import Journal
 from rdpeer.server.limits import MAX_DATAGRAM, Limits
 from rdpeer.server.rates import Distinct, Rows, network
 from rdpeer.server.reflector import reflect, reflect_port
@@ -66,11 +67,13 @@ class Registrations:
         limits: Limits,
         blocks: Blocks | None = None,
         enrolment: Enrolment | None = None,
+        journal: Journal | None = None,
     ) -> None:
         self._registry = registry
         self._limits = limits
         self._blocks = blocks or Blocks()
         self._enrolment = enrolment or Enrolment(Mode.OPEN, (), limits.waiting)
+        self._journal = journal or Journal()
         self._strangers = Strangers(registry, limits.sources)
         self._unsaved: set[str] = set()
         self._per_source: Rows[str] = Rows(30, 60.0, limits.sources)
@@ -86,6 +89,7 @@ class Registrations:
         if peer_id is not None:
             answer: Reply = self._register_peer(peer_id, source, via, now)
             if answer is KEEP_ALIVE:
+                self._journal.keep_alives += 1
                 return answer
         else:
             answer = self._unusual(datagram, source, via, now)
@@ -119,12 +123,12 @@ class Registrations:
         """The registration is on the disk: the peer is online from now, and this is its answer."""
         self._unsaved.discard(save.registration.id)
         self._registry.save(save.registration).heard(save.source, save.via, now)
-        return _result(Result.OK)
+        return self._decided(save.registration.id, save.source, Result.OK)
 
     def save_failed(self, save: Save) -> bytes:
         """It could not be written: nothing has changed, and this is the answer."""
         self._unsaved.discard(save.registration.id)
-        return _result(Result.SERVER_ERROR)
+        return self._decided(save.registration.id, save.source, Result.SERVER_ERROR)
 
     def _register_peer(self, peer_id: str, source: Source, via: int, now: float) -> bytes | None:
         if self._blocks.any and self._blocks.has_id(peer_id):
@@ -142,21 +146,30 @@ class Registrations:
             return None
         refused = self._malformed(request) or self._too_frequent(request.id, source, now)
         if refused:
-            return _result(refused)
+            return self._decided(request.id, source, refused)
         new = Registration(request.id, request.uuid, request.pk, source[0])
         if new.id in self._unsaved or len(self._unsaved) >= self._limits.unsaved:
             return None
         peer = self._registry.peers.get(new.id)
         refused = self._not_a_newcomer(new, now) if peer is None else _not_the_same(peer.registration, new)
         if refused:
-            return _result(refused)
+            return self._decided(request.id, source, refused)
         if peer is not None and peer.registration == new:
             peer.heard(source, via, now)
-            return _result(Result.OK)
+            return self._decided(new.id, source, Result.OK)
         if (peer is None or peer.registration.pk != new.pk) and not self._enrolment.admits(new):
-            return _result(Result.NOT_DEPLOYED)
+            return self._decided(new.id, source, Result.NOT_DEPLOYED)
         self._unsaved.add(new.id)
         return Save(new, source, via)
+
+    def _decided(self, peer_id: str, source: Source, result: Result.Result.ValueType) -> bytes:
+        decision = "accepted" if result == Result.OK else "refused"
+        if result == Result.TOO_FREQUENT:
+            self._journal.count("register", decision)
+        else:
+            self._journal.note("register", decision, source[0], peer_id, Result.Result.Name(result))
+        message = wire.RendezvousMessage(register_pk_response=wire.RegisterPkResponse(result=result))
+        return message.SerializeToString()
 
     def _malformed(self, request: wire.RegisterPk) -> Result.Result.ValueType | None:
         if len(request.id) < _SHORTEST_ID:
@@ -205,8 +218,3 @@ def _usual_register_peer(datagram: bytes) -> str | None:
         return datagram[4:end].decode()
     except UnicodeDecodeError:
         return None
-
-
-def _result(result: Result.Result.ValueType) -> bytes:
-    message = wire.RendezvousMessage(register_pk_response=wire.RegisterPkResponse(result=result))
-    return message.SerializeToString()

@@ -6,7 +6,6 @@ Nothing is answered to a leg: the first bytes that it gets are the other leg's.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -16,11 +15,10 @@ from rdpeer.net.connections import Connection
 from rdpeer.net.ports import ServerPorts
 from rdpeer.net.pump import Pump, join
 from rdpeer.server.bandwidth import Bandwidth
+from rdpeer.server.journal import Journal
 from rdpeer.server.limits import MAX_FRAME
 from rdpeer.server.pairing import Pairing
 from rdpeer.server.reception import Reception
-
-log = logging.getLogger(__name__)
 
 
 class _Parked(NamedTuple):
@@ -48,7 +46,9 @@ class Pair:
 class Relay:
     """Drives the pairing and the pump. ``pairs`` are those that are joined."""
 
-    def __init__(self, pairing: Pairing, pump: Pump, reception: Reception, bandwidth: Bandwidth) -> None:
+    def __init__(
+        self, pairing: Pairing, pump: Pump, reception: Reception, bandwidth: Bandwidth, journal: Journal
+    ) -> None:
         self.bandwidth = bandwidth
         self.pairs: dict[int, Pair] = {}
         self.carried = 0
@@ -56,7 +56,9 @@ class Relay:
         self._pairing = pairing
         self._pump = pump
         self._reception = reception
+        self._journal = journal
         self._parked: dict[int, _Parked] = {}
+        self._drained: asyncio.Event | None = None
 
     def services(self, ports: ServerPorts) -> Iterable[Coroutine[None, None, None]]:
         """What is to run, each until it is cancelled."""
@@ -68,11 +70,19 @@ class Relay:
         """How many legs wait for their other one."""
         return len(self._parked)
 
+    async def drain(self) -> None:
+        """Takes no legs from now on; returns when the last pair has ended."""
+        self._drained = asyncio.Event()
+        for parked in self._parked.values():
+            parked.connection.hang_up()
+        if self.pairs:
+            await self._drained.wait()
+
     def sweep(self, now: float) -> None:
         """Called each second: ends parked legs that nobody came for, and pairs that are idle for too long."""
         for leg in self._pairing.overdue(now):
             parked = self._parked.pop(leg)
-            log.info("relay: %s: the other leg did not come", parked.connection.remote)
+            self._journal.note("leg", "refused", parked.connection.remote, why="the other one did not come")
             parked.over.set_result(None)
         idle = self.bandwidth.idle
         for pair in self.pairs.values():
@@ -82,7 +92,7 @@ class Relay:
 
     async def _serve(self, leg: int, connection: Connection) -> None:
         payload = await connection.receive(MAX_FRAME)
-        if payload is None:
+        if payload is None or self._drained:
             return
         loop = asyncio.get_running_loop()
         other = self._pairing.arrive(leg, payload, loop.time())
@@ -98,14 +108,24 @@ class Relay:
         meter = Meter(self.bandwidth.budgets(first.connection.remote.ip, second.remote.ip))
         pair = Pair(first.connection, second, meter.last, meter)
         self.pairs[number] = pair
-        log.info("relay: %s and %s: joined", first.connection.remote, second.remote)
         try:
             await join(self._pump, first.connection, second, meter)
-            log.info(
-                "relay: %s and %s: ended, %d bytes", first.connection.remote, second.remote, meter.carried
-            )
         finally:
             del self.pairs[number]
             self.carried += meter.carried
+            self._note(pair)
+            if self._drained and not self.pairs:
+                self._drained.set()
             if not first.over.done():
                 first.over.set_result(None)
+
+    def _note(self, pair: Pair) -> None:
+        self._journal.note(
+            "pair",
+            "carried",
+            pair.first.remote,
+            why=f"with {pair.second.remote}",
+            path="tcp+tcp",
+            carried=pair.meter.carried,
+            seconds=asyncio.get_running_loop().time() - pair.since,
+        )

@@ -18,9 +18,14 @@ class Relays:
     """``addresses`` empty: peers use the host of the rendezvous server."""
 
     def __init__(self, addresses: Sequence[ServerAddress]) -> None:
-        self.addresses = tuple(addresses)
         self._down: set[ServerAddress] = set()
         self._turn = 0
+        self.set(addresses)
+
+    def set(self, addresses: Sequence[ServerAddress]) -> None:
+        """These from now on."""
+        self.addresses = tuple(addresses)
+        self._down.intersection_update(self.addresses)
 
     def choose(self) -> str:
         """The next one, as it is sent: with its port unless that is 21117; empty where none is configured."""

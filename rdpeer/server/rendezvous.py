@@ -11,7 +11,7 @@ from rdpeer.net.datagrams import DatagramSocket
 from rdpeer.net.ports import ServerPorts
 from rdpeer.server.broker import Broker
 from rdpeer.server.commands import Caller, Command, Notify, Send
-from rdpeer.server.database import Database
+from rdpeer.server.disk import Disk
 from rdpeer.server.limits import MAX_FRAME
 from rdpeer.server.queries import answer_query
 from rdpeer.server.reception import Reception
@@ -30,15 +30,15 @@ class Rendezvous:
         registry: Registry,
         registrations: Registrations,
         broker: Broker,
-        database: Database,
+        disk: Disk,
         reception: Reception,
     ) -> None:
         self._registry = registry
         self._registrations = registrations
-        self._broker = broker
+        self.broker = broker
         self._reception = reception
         self._sockets: list[DatagramSocket] = []
-        self.writer = Writer(database, registrations, self._reply)
+        self.writer = Writer(disk, registrations, self._reply)
 
     def services(self, ports: ServerPorts) -> Iterable[Coroutine[None, None, None]]:
         """What is to run, each until it is cancelled."""
@@ -56,7 +56,7 @@ class Rendezvous:
             self.writer.add(answer)
             return None
         if isinstance(answer, wire.PunchHoleSent):
-            self._obey(self._broker.punched_by_udp(source, answer, now))
+            self._obey(self.broker.punched_by_udp(source, answer, now))
             return None
         return answer
 
@@ -70,12 +70,12 @@ class Rendezvous:
         try:
             while (payload := await connection.receive(MAX_FRAME)) is not None:
                 self._reception.admission.heard(number, loop.time())
-                if self._obey(self._broker.receive(caller, payload, loop.time())):
+                if self._obey(self.broker.receive(caller, payload, loop.time())):
                     await connection.finish()
                     return
                 await asyncio.sleep(0)
         finally:
-            self._broker.closed(number)
+            self.broker.closed(number)
 
     def _obey(self, commands: list[Command]) -> bool:
         """True if the connection is to be closed."""

@@ -7,24 +7,29 @@ import dataclasses
 import logging
 import secrets
 from collections.abc import Callable, Coroutine, Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import Self
 
 from rdpeer.errors import UsageError
+from rdpeer.net import control
 from rdpeer.net.clock import wall
 from rdpeer.net.ports import ServerPorts, allow_descriptors, bind_ports, local_address
 from rdpeer.net.pump import make_pump
 from rdpeer.net.transport.dial import answers
 from rdpeer.server import hbbs
+from rdpeer.server.admin import SOCKET, Admin
 from rdpeer.server.admission import Admission
-from rdpeer.server.bandwidth import Bandwidth
 from rdpeer.server.blocks import Blocks
 from rdpeer.server.broker import Broker
 from rdpeer.server.database import Database
+from rdpeer.server.disk import Disk
 from rdpeer.server.enrolment import Enrolment
+from rdpeer.server.journal import Journal
 from rdpeer.server.keypair import PUBLIC_FILE, load_or_create
 from rdpeer.server.keys import Keys, names
 from rdpeer.server.limits import Limits
+from rdpeer.server.operator import Operator
 from rdpeer.server.options import ServerOptions
 from rdpeer.server.pairing import Pairing
 from rdpeer.server.reception import Reception
@@ -64,10 +69,15 @@ class Server:
     imported: int | None = None
     """How many peers of hbbs were taken over at this start, if there were any to be."""
 
-    def __init__(self, options: ServerOptions) -> None:
+    operator: Operator
+    """What its operator can see and change."""
+
+    def __init__(self, options: ServerOptions, reload: Callable[[], ServerOptions] | None = None) -> None:
         self._options = options
+        self._read_options = reload or (lambda: options)
         self._resources = ExitStack()
         self._rendezvous: Rendezvous | None = None
+        self._control: control.Listener | None = None
 
     async def __aenter__(self) -> Self:
         try:
@@ -106,11 +116,6 @@ class Server:
         return list(self._relay.pairs.values())
 
     @property
-    def bandwidth(self) -> Bandwidth:
-        """What it may carry."""
-        return self._relay.bandwidth
-
-    @property
     def relay_address(self) -> ServerAddress:
         """Where our relay is, for the rendezvous server that is to name it."""
         return self.link.server.offset(1)
@@ -118,6 +123,19 @@ class Server:
     async def serve(self) -> None:
         """Until it is cancelled; ends by itself only by a bug, which leaving then raises."""
         await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
+
+    async def drain(self, seconds: float) -> None:
+        """Joins no more legs at the relay, and returns when the last pair has ended, or after ``seconds``."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._relay.drain()
+
+    def reload(self) -> None:
+        """Reads the configuration again, and does as it says. UsageError, and no change, where it is bad."""
+        new = self._read_options()
+        self.operator.apply(new)
+        if self._rendezvous:
+            self._rendezvous.broker.always_relay = new.always_use_relay
 
     def sweep(self, now: float) -> None:
         """Ends what has waited for too long. Called every second with the loop's time."""
@@ -130,8 +148,8 @@ class Server:
     def _start(self) -> None:
         options = self._options
         make_folder(options.data_dir)
-        self._database = Database(options.data_dir)
-        self._resources.callback(self._database.close)
+        database = Database(options.data_dir)
+        self._resources.callback(database.close)
         keys = _load_keys(options)
         self._keys = keys if isinstance(keys, Keys) else None
         self.key = keys.public if isinstance(keys, Keys) else keys
@@ -144,14 +162,35 @@ class Server:
         host = options.address or local_address(ports.addresses)
         self.link = ServerLink(ServerAddress(host, ports.base), ServerKey(self.key.text))
         self._relays = Relays(options.relays(ports.base))
-        self._blocks = Blocks([*options.read_blocklist(), *self._database.blocks()])
+        self._journal = Journal()
+        blocked = database.blocks()
+        self._blocks = Blocks([*options.read_blocklist(), *blocked])
         limits = _affordable(options.limits)
-        rendezvous, relay = self._receptions = [
-            self._reception(name, limits) for name in ("rendezvous", "relay")
-        ]
+        self._receptions = [self._reception(name, limits) for name in ("rendezvous", "relay")]
+        bandwidth, pairing = options.bandwidth(), Pairing(self._accepts, limits)
+        self._relay = Relay(pairing, pump, self._receptions[1], bandwidth, self._journal)
+        enrolment = Enrolment(options.enrol, options.read_allowed_keys(), limits.waiting)
+        registry, disk = Registry(), Disk(database)
         if self._keys and options.is_rendezvous:
-            self._rendezvous = self._make_rendezvous(self._keys, rendezvous, limits)
-        self._relay = Relay(Pairing(self._accepts, limits), pump, relay, options.bandwidth())
+            self.imported = _import_peers(options, database)
+            registry = Registry(database.load())
+            self._rendezvous = self._make_rendezvous(self._keys, registry, enrolment, disk, limits)
+        self.operator = Operator(
+            options,
+            self.base,
+            self.key,
+            self._keys,
+            registry,
+            enrolment,
+            self._blocks,
+            disk,
+            self._relays,
+            self._relay,
+            self._receptions,
+            self._journal,
+            set(blocked),
+        )
+        self._open_admin(options.data_dir / SOCKET)
         self._running = [asyncio.create_task(self._run(ports))]
         if self._rendezvous:
             self._running.append(asyncio.create_task(self._rendezvous.writer.run()))
@@ -162,13 +201,13 @@ class Server:
 
     def _reception(self, name: str, limits: Limits) -> Reception:
         admission = Admission(limits.connections, limits.connections_per_address, limits.frame_timeout)
-        reception = Reception(name, admission, self._blocks)
+        reception = Reception(name, admission, self._blocks, self._journal)
         self._resources.callback(reception.close)
         return reception
 
-    def _make_rendezvous(self, keys: Keys, reception: Reception, limits: Limits) -> Rendezvous:
-        self.imported = _import_peers(self._options, self._database)
-        registry = Registry(self._database.load())
+    def _make_rendezvous(
+        self, keys: Keys, registry: Registry, enrolment: Enrolment, disk: Disk, limits: Limits
+    ) -> Rendezvous:
         broker = Broker(
             registry,
             keys,
@@ -176,10 +215,20 @@ class Server:
             limits,
             lambda: secrets.randbits(32),
             always_relay=self._options.always_use_relay,
+            journal=self._journal,
         )
-        enrolment = Enrolment(self._options.enrol, self._options.read_allowed_keys(), limits.waiting)
-        registrations = Registrations(registry, limits, self._blocks, enrolment)
-        return Rendezvous(registry, registrations, broker, self._database, reception)
+        registrations = Registrations(registry, limits, self._blocks, enrolment, self._journal)
+        return Rendezvous(registry, registrations, broker, disk, self._receptions[0])
+
+    def _open_admin(self, path: Path) -> None:
+        """Without it the server runs as well: not every file system has sockets."""
+        try:
+            self._control = control.listen(path)
+        except UsageError as error:
+            log.warning("%s: the server cannot be administered while it runs", error)
+            return
+        self._resources.callback(self._control.close)
+        self._resources.callback(path.unlink, missing_ok=True)
 
     async def _run(self, ports: ServerPorts) -> None:
         async with asyncio.TaskGroup() as services:
@@ -190,9 +239,10 @@ class Server:
         if self._rendezvous:
             yield from self._rendezvous.services(ports)
         yield from self._relay.services(ports)
+        if self._control:
+            yield control.serve(self._control, Admin(self.operator, self.reload).answer)
         yield _every(_SWEEP, self._sweep_now)
-        if self._relays.addresses:
-            yield _every(_CHECK_RELAYS, self._check_relays)
+        yield _every(_CHECK_RELAYS, self._check_relays)
 
     async def _sweep_now(self) -> None:
         self.sweep(asyncio.get_running_loop().time())

@@ -10,29 +10,25 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Callable
-from typing import TypeVar
 
-from rdpeer.server.database import Database
+from rdpeer.server.disk import Disk
 from rdpeer.server.registration import Registrations, Save
-from rdpeer.values import printable
 
 log = logging.getLogger(__name__)
 
 Reply = Callable[[Save, bytes], None]
-T = TypeVar("T")
 
 
 class Writer:
     """``reply`` sends an answer to whom a Save came from."""
 
-    def __init__(self, database: Database, registrations: Registrations, reply: Reply) -> None:
-        self._database = database
+    def __init__(self, disk: Disk, registrations: Registrations, reply: Reply) -> None:
+        self._disk = disk
         self._registrations = registrations
         self._reply = reply
         self._waiting: list[Save] = []
         self._wake = asyncio.Event()
         self._stopping = False
-        self._disk = asyncio.Lock()
 
     def add(self, save: Save) -> None:
         self._waiting.append(save)
@@ -56,14 +52,9 @@ class Writer:
             if self._stopping:
                 self._wake.set()
 
-    async def between(self, work: Callable[[Database], T]) -> T:
-        """Does other work with the database, in a thread, between two commits; raises what that raises."""
-        async with self._disk:
-            return await asyncio.to_thread(work, self._database)
-
     async def _write(self, batch: list[Save]) -> None:
         try:
-            await self.between(lambda database: database.save([save.registration for save in batch]))
+            await self._disk.do(lambda database: database.save([save.registration for save in batch]))
         except sqlite3.Error as error:
             log.error("%d registrations could not be saved: %s", len(batch), error)
             for save in batch:
@@ -71,5 +62,4 @@ class Writer:
             return
         now = asyncio.get_running_loop().time()
         for save in batch:
-            log.info("%s registered from %s", printable(save.registration.id), save.registration.ip)
             self._reply(save, self._registrations.saved(save, now))

@@ -31,6 +31,11 @@ def _subcommands(command: click.Command) -> dict[str, click.Command]:
     return dict(command.commands) if isinstance(command, click.Group) else {}
 
 
+def _all_below(command: click.Command) -> list[click.Command]:
+    """A command and all of its subcommands, and theirs."""
+    return [command, *(found for below in _subcommands(command).values() for found in _all_below(below))]
+
+
 def _page(name: str) -> str:
     return (MAN / f"{name}.1").read_text()
 
@@ -57,7 +62,7 @@ def test_every_command_has_its_page(name: str) -> None:
     page, command = _page(f"rdpeer-{name}"), _command(name)
     subcommands = _subcommands(command)
     assert f".Nm rdpeer-{name}\n" in page
-    assert _listed_options(page) == _options(command, *subcommands.values())
+    assert _listed_options(page) == _options(*_all_below(command))
     assert set(re.findall(r"^\.It Cm (\w+)", page, re.MULTILINE)) == set(subcommands)
 
 

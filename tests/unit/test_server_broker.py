@@ -476,3 +476,11 @@ def test_a_relay_without_a_key_counts_for_the_one_named_before() -> None:
     assert isinstance(send, Send)
     response = wire.RendezvousMessage.FromString(send.payload).relay_response
     assert open_id_pk(old.public, response.pk).pk == PK
+
+
+def test_an_answer_of_a_peer_that_was_removed_counts_no_more() -> None:
+    table = Table()
+    mark = told(table.punch()).punch_hole.socket_addr
+    table.registry.remove(PEER)
+    sent = wire.PunchHoleSent(id=PEER, socket_addr=mark, version="1")
+    assert table.say(PEER_CALLS, punch_hole_sent=sent) == IGNORED

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 import pytest
 
 from rdpeer.server.database import Database
+from rdpeer.server.disk import Disk
 from rdpeer.server.limits import Limits
 from rdpeer.server.registration import Registrations, Save
 from rdpeer.server.registry import Registration, Registry
@@ -38,7 +39,7 @@ async def written(database: FakeDatabase) -> tuple[Registry, list[tuple[Save, by
     """What the registry holds and what was answered once five registrations went through."""
     registry, replies = Registry(), list[tuple[Save, bytes]]()
     writer = Writer(
-        database, Registrations(registry, Limits()), lambda save, answer: replies.append((save, answer))
+        Disk(database), Registrations(registry, Limits()), lambda save, answer: replies.append((save, answer))
     )
     for save in SAVES:
         writer.add(save)

@@ -1,0 +1,76 @@
+"""What was asked and what became of it: one entry a request, counted, and written to the log.
+
+The keep-alives of registered peers are counted only: they are all that a busy
+server does. So are refusals for being too frequent, or a flood would fill the
+disk as well.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from dataclasses import dataclass, fields
+
+from rdpeer.values import printable
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """``what`` was asked, and decided; fields that mean nothing for it are empty."""
+
+    what: str
+    decision: str
+    source: str
+    """Endpoint or address."""
+    id: str = ""
+    why: str = ""
+    path: str = ""
+    """How it came, or, of a pair, how its legs did."""
+    bytes: int = 0
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        named = [f"{name}={value}" for name, value in self.as_dict().items() if name not in _IN_FRONT]
+        return " ".join((self.source, self.what, self.decision, *named))
+
+    def as_dict(self) -> dict[str, str | int | float]:
+        """The fields that are not empty."""
+        return {field.name: value for field in fields(self) if (value := getattr(self, field.name))}
+
+
+_IN_FRONT = ("source", "what", "decision")
+
+
+class Journal:
+    """``counts`` has how often each decision was taken, by (what, decision)."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[tuple[str, str]] = Counter()
+        self.keep_alives = 0
+
+    def note(
+        self,
+        what: str,
+        decision: str,
+        source: object,
+        peer_id: str = "",
+        why: object = "",
+        *,
+        path: str = "",
+        carried: int = 0,
+        seconds: float = 0.0,
+    ) -> None:
+        """Counts and logs. ``peer_id`` and ``why`` may come from the network."""
+        self.counts[what, decision] += 1
+        if log.isEnabledFor(logging.INFO):
+            text = printable(str(why)).replace(" ", "-")
+            entry = Entry(
+                what, decision, str(source), printable(peer_id), text, path, carried, round(seconds, 3)
+            )
+            log.info("%s", entry)
+
+    def count(self, what: str, decision: str) -> None:
+        """Counts alone."""
+        self.counts[what, decision] += 1

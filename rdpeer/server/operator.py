@@ -1,0 +1,218 @@
+"""What the operator can see and change while the server runs.
+
+Each method is one command of the admin socket. What it changes is durable when
+it returns; UsageError says why it cannot be done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rdpeer.errors import UsageError
+from rdpeer.net.clock import wall
+from rdpeer.server import keypair
+from rdpeer.server.blocks import Blocks, normal
+from rdpeer.server.database import FILE_NAME, Database
+from rdpeer.server.disk import Disk
+from rdpeer.server.enrolment import Enrolment
+from rdpeer.server.journal import Journal
+from rdpeer.server.keys import Keys
+from rdpeer.server.options import ServerOptions
+from rdpeer.server.reception import Reception
+from rdpeer.server.registry import Peer, Registry
+from rdpeer.server.relay import Relay
+from rdpeer.server.relays import Relays
+from rdpeer.store.files import write_whole
+from rdpeer.values import PublicKey
+
+Row = dict[str, Any]
+"""What an answer is made of: names to JSON values."""
+
+log = logging.getLogger(__name__)
+
+_NEED_RESTART = ("port", "bind", "address", "key", "only", "limits")
+_DAY = 24 * 3600.0
+
+
+@dataclass
+class Operator:
+    """The parts of a running server; ``keys`` is None for a relay that has no secret."""
+
+    options: ServerOptions
+    base: int
+    public: PublicKey
+    keys: Keys | None
+    registry: Registry
+    enrolment: Enrolment
+    blocks: Blocks
+    disk: Disk
+    relays: Relays
+    relay: Relay
+    receptions: list[Reception]
+    journal: Journal
+    blocked: set[str] = field(default_factory=set)
+    """What was blocked at run time, beside the list in the file."""
+    started: float = field(default_factory=wall)
+
+    def apply(self, options: ServerOptions) -> None:
+        """What was read anew counts from now on, except what would take a restart. UsageError for a bad file,
+        and nothing has changed."""
+        for name in _NEED_RESTART:
+            if getattr(options, name) != getattr(self.options, name):
+                log.warning("%s has changed: it counts after a restart", name.replace("_", "-"))
+        keys, bandwidth, listed = options.read_allowed_keys(), options.bandwidth(), options.read_blocklist()
+        self.options = options
+        self.relays.set(options.relays(self.base))
+        self.enrolment.set(options.enrol, keys)
+        self.relay.bandwidth = bandwidth
+        self._apply_blocks(listed)
+
+    def status(self) -> Row:
+        """The server in a few numbers."""
+        now = asyncio.get_running_loop().time()
+        peers = self.registry.peers.values()
+        pairs = self.relay.pairs.values()
+        previous = self.keys.previous if self.keys else None
+        return {
+            "bind": list(self.options.bind),
+            "port": self.base,
+            "key": self.public.text,
+            "previous_key_until": previous.until if previous else None,
+            "services": [self.options.only] if self.options.only else ["rendezvous", "relay"],
+            "started": self.started,
+            "uptime": wall() - self.started,
+            "peers": len(peers),
+            "online": sum(peer.is_online(now) for peer in peers),
+            "waiting": len(self.enrolment.waiting),
+            "blocked": len(self.blocked),
+            "enrol": str(self.enrolment.mode),
+            "connections": sum(len(reception.open) for reception in self.receptions),
+            "pairs": len(pairs),
+            "parked": self.relay.parked,
+            "relayed_bytes": self.relay.carried + sum(pair.meter.carried for pair in pairs),
+            "relayed_bytes_per_second": sum(pair.rate for pair in pairs),
+            "single_bandwidth": self.options.single_bandwidth,
+            "total_bandwidth": self.options.total_bandwidth,
+            "relay_servers": {str(relay): self.relays.is_up(relay) for relay in self.relays.addresses},
+            "keep_alives": self.journal.keep_alives,
+            "requests": {f"{what} {decision}": n for (what, decision), n in self.journal.counts.items()},
+        }
+
+    def peers(self) -> Iterator[Row]:
+        """Each known peer, and each that waits for approval."""
+        now = asyncio.get_running_loop().time()
+        for peer in list(self.registry.peers.values()):
+            yield self._peer(peer, now)
+        for waiting in self.enrolment.waiting:
+            yield {
+                "id": waiting.id,
+                "state": "waiting",
+                "address": waiting.ip,
+                "key": PublicKey(waiting.pk).text,
+            }
+
+    def pairs(self) -> Iterator[Row]:
+        """Each pair that is relayed now."""
+        now = asyncio.get_running_loop().time()
+        for pair in list(self.relay.pairs.values()):
+            yield {
+                "first": str(pair.first.remote),
+                "second": str(pair.second.remote),
+                "bytes": pair.meter.carried,
+                "bytes_per_second": pair.rate,
+                "seconds": round(now - pair.since, 3),
+                "idle": round(now - pair.meter.last, 3),
+            }
+
+    async def block(self, entry: str) -> None:
+        """An address, a network or an ID is not served from now on."""
+        entry = _checked(entry)
+        await self.disk.do(lambda database: database.block(entry))
+        self.blocked.add(entry)
+        self._apply_blocks(self.options.read_blocklist())
+
+    async def unblock(self, entry: str) -> None:
+        entry = _checked(entry)
+        if entry not in self.blocked:
+            in_file = entry in self.options.read_blocklist()
+            raise UsageError(f"{entry} is blocked by the file" if in_file else f"{entry} is not blocked")
+        await self.disk.do(lambda database: database.unblock(entry))
+        self.blocked.discard(entry)
+        self._apply_blocks(self.options.read_blocklist())
+
+    def _apply_blocks(self, listed: list[str]) -> None:
+        """Who is blocked now is offline, and his connections end."""
+        self.blocks.set([*listed, *self.blocked])
+        for peer in self.registry.peers.values():
+            if self.blocks.has_id(peer.registration.id) or (
+                peer.source and self.blocks.has_ip(peer.source[0])
+            ):
+                peer.forget()
+        for reception in self.receptions:
+            reception.hang_up_blocked()
+
+    async def approve(self, peer_id: str) -> None:
+        """A newcomer that waits is registered."""
+        registration = self.enrolment.take(peer_id)
+        if registration is None:
+            raise UsageError(f"{peer_id} does not wait for approval")
+        await self.disk.do(lambda database: database.save([registration]))
+        self.registry.save(registration)
+
+    async def remove(self, peer_id: str) -> None:
+        """Forgets a peer: its ID is free again."""
+        if peer_id not in self.registry.peers and self.enrolment.take(peer_id) is not None:
+            return
+        if peer_id not in self.registry.peers:
+            raise UsageError(f"{peer_id} is not known")
+        await self.disk.do(lambda database: database.remove(peer_id))
+        self.registry.remove(peer_id)
+
+    def rotate(self, days: float) -> Row:
+        """A new key pair; the old one counts for so many days more."""
+        if self.keys is None or self.options.key is not None:
+            raise UsageError("the key that is demanded was named by --key")
+        keypair.rotate(self.options.data_dir, self.keys, wall() + days * _DAY)
+        self.keys.expire(wall())
+        self.public = self.keys.public
+        return {"key": self.public.text}
+
+    async def backup(self, folder: Path) -> None:
+        """Copies keys and database into the new ``folder``, which then is a data folder."""
+        await self.disk.do(lambda database: back_up(database, self.options.data_dir, folder))
+
+    def _peer(self, peer: Peer, now: float) -> Row:
+        registration = peer.registration
+        return {
+            "id": registration.id,
+            "state": "online" if peer.is_online(now) else "offline",
+            "address": registration.ip,
+            "port": peer.source[1] if peer.source else None,
+            "seen": round(now - peer.seen, 1) if peer.source else None,
+            "key": PublicKey(registration.pk).text,
+        }
+
+
+def back_up(database: Database, data_dir: Path, folder: Path) -> None:
+    """Copies keys and database to the new ``folder``. UsageError if it is there, or cannot be written."""
+    try:
+        folder.mkdir(mode=0o700)
+        for name in (keypair.SECRET_FILE, keypair.PUBLIC_FILE, keypair.PREVIOUS_FILE):
+            if (path := data_dir / name).exists():
+                write_whole(folder / name, path.read_text())
+        database.backup(folder / FILE_NAME)
+    except (OSError, sqlite3.Error) as error:
+        raise UsageError(f"cannot write {folder}: {getattr(error, 'strerror', None) or error}") from None
+
+
+def _checked(entry: str) -> str:
+    try:
+        return normal(entry)
+    except ValueError as error:
+        raise UsageError(f"neither an address, a network nor an ID: {error}") from None

@@ -1,0 +1,254 @@
+"""What the operator sees and changes while the server runs."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bare_clients import HOST, Datagrams, Stream, message, until
+
+from rdpeer.errors import UsageError
+from rdpeer.net import control
+from rdpeer.net.control import Row
+from rdpeer.server import Server, ServerOptions, check, offline
+from rdpeer.server.admin import SOCKET, request
+from rdpeer.server.enrolment import Mode
+from rdpeer.values import PublicKey, ServerAddress
+from rdpeer.wire import rendezvous_pb2 as wire
+
+MakeServer = Callable[..., Server]
+
+PEER = "612345678"
+PK = bytes(range(32))
+
+
+def ask(data_dir: Path, do: str, **arguments: Any) -> Any:
+    return control.ask(data_dir / SOCKET, request(do, **arguments))
+
+
+def registration(peer_id: str = PEER) -> wire.RendezvousMessage:
+    return message(register_pk=wire.RegisterPk(id=peer_id, uuid=b"uuid", pk=PK))
+
+
+async def join(running: Server, one: Stream, two: Stream) -> None:
+    for leg in (one, two):
+        leg.send(message(request_relay=wire.RequestRelay(uuid="t", licence_key=running.key.text)))
+    one.writer.write(b"12345")
+    assert await two.reader.readexactly(5) == b"12345"
+
+
+async def test_the_state_is_told(server: MakeServer, tmp_path: Path) -> None:
+    async with (
+        server(data_dir=tmp_path, relay_servers=("relay.example",)) as running,
+        Stream(running.base + 1) as one,
+        Stream(running.base + 1) as two,
+    ):
+        with Datagrams(running) as peer:
+            await peer.register(PEER, pk=PK)
+            await peer.ask(message(register_peer=wire.RegisterPeer(id=PEER)))
+            (row,) = await ask(tmp_path, "peers")
+            del row["seen"]
+            key = PublicKey(PK).text
+            assert row == {
+                "id": PEER, "state": "online", "address": HOST, "port": peer.local.port, "key": key
+            }  # fmt: skip
+        await join(running, one, two)
+        (status,) = await ask(tmp_path, "status")
+        expected = {
+            "bind": [HOST], "port": running.base, "key": running.key.text, "peers": 1, "online": 1,
+            "pairs": 1, "relayed_bytes": 5, "connections": 2, "keep_alives": 1,
+            "relay_servers": {f"relay.example:{running.base + 1}": True},
+            "requests": {"register accepted": 1},
+        }  # fmt: skip
+        assert {name: status[name] for name in expected} == expected
+        (pair,) = await ask(tmp_path, "relays")
+        assert (pair["first"], pair["second"], pair["bytes"]) == (str(one.local), str(two.local), 5)
+        one.writer.close()
+        two.writer.close()
+        await until(lambda: not running.pairs)
+        (status,) = await ask(tmp_path, "status")
+        assert (status["pairs"], status["relayed_bytes"], status["requests"]["pair carried"]) == (0, 5, 1)
+
+
+async def test_a_block_counts_at_once_and_after_a_restart(server: MakeServer, tmp_path: Path) -> None:
+    async with server(data_dir=tmp_path) as running, Stream(running.base) as asker:
+        with Datagrams(running) as peer:
+            await peer.register(PEER)
+            await until(lambda: running.connections == 1)
+            await ask(tmp_path, "block", entry=PEER)
+            (row,) = await ask(tmp_path, "peers")
+            assert row["state"] == "offline"
+            await ask(tmp_path, "block", entry="127.0.0.1/8")
+            assert await asker.ended()
+    async with server(data_dir=tmp_path) as running:
+        async with Stream(running.base) as asker:
+            assert await asker.ended()
+        await ask(tmp_path, "unblock", entry="127.0.0.0/8")
+        async with Stream(running.base) as asker:
+            asker.send(message(test_nat_request=wire.TestNatRequest()))
+            assert await asker.hear_message()
+        with pytest.raises(UsageError, match=r"127\.0\.0\.0/8 is not blocked"):
+            await ask(tmp_path, "unblock", entry="127.0.0.0/8")
+        (tmp_path / "blocklist.txt").write_text("10.0.0.1\n")
+        with pytest.raises(UsageError, match=r"10\.0\.0\.1 is blocked by the file"):
+            await ask(tmp_path, "unblock", entry="10.0.0.1")
+        with pytest.raises(UsageError, match="neither an address"):
+            await ask(tmp_path, "block", entry="no")
+
+
+async def test_a_newcomer_is_approved_and_removed(server: MakeServer, tmp_path: Path) -> None:
+    async with server(data_dir=tmp_path, enrol=Mode.APPROVE) as running:
+        with Datagrams(running) as peer:
+            refused = await peer.ask(registration())
+            assert refused.register_pk_response.result == wire.RegisterPkResponse.NOT_DEPLOYED
+            (row,) = await ask(tmp_path, "peers")
+            assert (row["id"], row["state"]) == (PEER, "waiting")
+            await ask(tmp_path, "approve", id=PEER)
+            known = await peer.ask(message(register_peer=wire.RegisterPeer(id=PEER)))
+            assert not known.register_peer_response.request_pk
+            with pytest.raises(UsageError, match="does not wait"):
+                await ask(tmp_path, "approve", id=PEER)
+            await ask(tmp_path, "remove", id=PEER)
+            unknown = await peer.ask(message(register_peer=wire.RegisterPeer(id=PEER)))
+            assert unknown.register_peer_response.request_pk
+            with pytest.raises(UsageError, match="is not known"):
+                await ask(tmp_path, "remove", id=PEER)
+            await peer.ask(registration("712345678"))
+            await ask(tmp_path, "remove", id="712345678")
+            assert await ask(tmp_path, "peers") == []
+
+
+async def counts(running: Server, key: PublicKey, token: str) -> bool:
+    """Whether both services take ``key``."""
+    async with (
+        Stream(running.base) as initiator,
+        Stream(running.base + 1) as one,
+        Stream(running.base + 1) as two,
+    ):
+        initiator.send(message(punch_hole_request=wire.PunchHoleRequest(id=PEER, licence_key=key.text)))
+        answer = (await initiator.hear_message()).punch_hole_response
+        for leg in (one, two):
+            leg.send(message(request_relay=wire.RequestRelay(uuid=token, licence_key=key.text)))
+        if answer.failure == wire.PunchHoleResponse.LICENSE_MISMATCH:
+            assert await one.ended()
+            assert await two.ended()
+            return False
+        one.writer.write(b"12345")
+        assert await two.reader.readexactly(5) == b"12345"
+        return True
+
+
+async def test_a_rotation_overlaps_unless_it_must_not(server: MakeServer, tmp_path: Path) -> None:
+    async with server(data_dir=tmp_path) as running:
+        keys = [running.key]
+        for days in (30, 0):
+            (row,) = await ask(tmp_path, "rotate", days=days)
+            keys.append(PublicKey.parse(row["key"]))
+            (status,) = await ask(tmp_path, "status")
+            assert status["key"] == keys[-1].text
+            assert (status["previous_key_until"] is not None) == bool(days)
+            for number, key in enumerate(keys):
+                is_last_but_one = number == len(keys) - 2
+                counting = key == keys[-1] or (is_last_but_one and days > 0)
+                assert await counts(running, key, f"{days} {number}") == counting
+    async with server(data_dir=tmp_path) as running:
+        assert running.key == keys[-1]
+        assert not await counts(running, keys[-2], "again")
+
+
+async def test_a_key_that_was_named_is_not_rotated(server: MakeServer, tmp_path: Path) -> None:
+    async with server(data_dir=tmp_path, only="relay", key=PublicKey(PK).text):
+        with pytest.raises(UsageError, match="named by --key"):
+            await ask(tmp_path, "rotate", days=1)
+
+
+async def test_a_backup_is_a_data_folder(server: MakeServer, tmp_path: Path) -> None:
+    async with server(data_dir=tmp_path / "d") as running:
+        with Datagrams(running) as peer:
+            await peer.register(PEER)
+        await ask(tmp_path / "d", "backup", folder=str(tmp_path / "one"))
+        with pytest.raises(UsageError, match="File exists"):
+            await ask(tmp_path / "d", "backup", folder=str(tmp_path / "one"))
+    offline.back_up(tmp_path / "one", tmp_path / "two")
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "two").iterdir()} == {0o600}
+    async with server(data_dir=tmp_path / "two") as restored:
+        assert restored.key == running.key
+        (row,) = await ask(tmp_path / "two", "peers")
+        assert row["id"] == PEER
+
+
+def test_a_rotation_without_a_server(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no server's data"):
+        offline.rotate(tmp_path / "d", 1.0)
+    first, second = (offline.rotate(tmp_path, 1.0) for _ in range(2))
+    assert first != second
+    assert (tmp_path / "id_ed25519.pub").read_text() == second.text
+
+
+async def test_a_reload_takes_what_can_change_and_names_the_rest(
+    server: MakeServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = ServerOptions(tmp_path, 0, (HOST,))
+    async with Server(options, lambda: options) as running:
+        lists = {"relay_servers": ("r1", "r2"), "enrol": Mode.CLOSED, "single_bandwidth": 8.0}
+        options = dataclasses.replace(options, always_use_relay=True, address="vps.example", **lists)
+        (tmp_path / "blocklist.txt").write_text("192.0.2.1\n")
+        await ask(tmp_path, "reload")
+        (status,) = await ask(tmp_path, "status")
+        assert set(status["relay_servers"]) == {f"r1:{running.base + 1}", f"r2:{running.base + 1}"}
+        assert (status["enrol"], status["single_bandwidth"]) == ("closed", 8.0)
+        assert "address has changed: it counts after a restart" in caplog.text
+        (tmp_path / "blocklist.txt").write_text("what\n")
+        with pytest.raises(UsageError, match=r"blocklist\.txt:1"):
+            await ask(tmp_path, "reload")
+
+
+async def test_a_drained_relay_lets_its_pairs_end_and_nobody_in(server: MakeServer) -> None:
+    async with (
+        server() as running,
+        Stream(running.base + 1) as one,
+        Stream(running.base + 1) as two,
+        Stream(running.base + 1) as parked,
+        Stream(running.base + 1) as late,
+    ):
+        await join(running, one, two)
+        parked.send(message(request_relay=wire.RequestRelay(uuid="p", licence_key=running.key.text)))
+        await until(lambda: running.parked == 1)
+        draining = asyncio.create_task(running.drain(50.0))
+        assert await parked.ended()
+        late.send(message(request_relay=wire.RequestRelay(uuid="l", licence_key=running.key.text)))
+        assert await late.ended()
+        one.writer.write(b"still here")
+        assert await two.reader.readexactly(10) == b"still here"
+        assert not draining.done()
+        one.writer.close()
+        two.writer.close()
+        await draining
+
+
+@pytest.mark.parametrize(
+    "question",
+    [{}, {"do": "explode"}, {"do": "block"}, {"do": "rotate", "days": -1}, {"do": "approve", "id": 1}, []],
+)
+async def test_another_question_is_refused(server: MakeServer, tmp_path: Path, question: Row) -> None:
+    async with server(data_dir=tmp_path):
+        with pytest.raises(UsageError, match="does not know this question"):
+            await control.ask(tmp_path / SOCKET, question)
+
+
+async def test_each_port_is_checked(server: MakeServer) -> None:
+    async with server() as running, server(only="rendezvous") as half:
+        assert await check.check(ServerAddress(HOST, running.base), ["rendezvous", "relay"]) == {
+            f"{running.base - 1}/tcp query": None,
+            f"{running.base}/tcp rendezvous": None,
+            f"{running.base}/udp registration": None,
+            f"{running.base + 1}/tcp relay": None,
+        }
+        found = await check.check(ServerAddress(HOST, half.base), ["rendezvous", "relay"])
+        assert [name for name, problem in found.items() if problem] == [f"{half.base + 1}/tcp relay"]
+    assert check.own_address({"bind": ["::", "0.0.0.0"], "port": 5}) == ServerAddress("::1", 5)
