@@ -139,8 +139,8 @@ class _TracedConversation:
             case SendFrame(stream, payload):
                 _message(SENT, self._places[stream], payload)
             case OpenStream(stream=stream, address=address):
-                scheme, separator, _ = str(address).partition("://")
-                self._places[stream] = f"{scheme if separator else 'tcp'} {address}"
+                carrier, separator, place = str(address).rpartition("://")
+                self._places[stream] = f"{carrier if separator else 'tcp'} {place}"
 
 
 class _Opening(FrameStream):

@@ -115,6 +115,16 @@ def test_a_conversation(tracing: pytest.LogCaptureFixture) -> None:
     ]
 
 
+def test_a_conversation_by_websocket_behind_a_proxy(tracing: pytest.LogCaptureFixture) -> None:
+    conversation = trace.conversation(Script([OpenStream("s", ServerAddress.parse("wss://vps.example"))]))
+    for event in (Started(), StreamOpened("s", HERE, None), FrameReceived("s", b"")):
+        conversation.handle(event, 0.0)
+    assert lines(tracing) == [
+        "-- wss vps.example/ws/id: connected",
+        "<- wss vps.example/ws/id, 0 bytes: empty",
+    ]
+
+
 async def test_an_opening_and_the_session_behind_it(tracing: pytest.LogCaptureFixture) -> None:
     near, far = memory.pair(4096)
     initiator = InitiatorHandshake(PEER, KEY, [ExpectedKey("the test", KEY.public)])
