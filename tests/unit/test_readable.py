@@ -123,6 +123,25 @@ def test_secrets_are_hidden(message: Message) -> None:
         assert f"{field.name}=" in line
 
 
+def _fields_that_sound_secret() -> list[tuple[type[Message], str, bool]]:
+    sounds = re.compile("passw|secret|token|uuid|hwid|code$|licence|session_id")
+    return [
+        (kind, field.name, field.type == field.TYPE_BYTES)
+        for schema in (pb, session)
+        for kind in vars(schema).values()
+        if isinstance(kind, type) and issubclass(kind, Message)
+        for field in kind.DESCRIPTOR.fields
+        if sounds.search(field.name) and field.type in (field.TYPE_BYTES, field.TYPE_STRING)
+    ]
+
+
+@pytest.mark.parametrize(("kind", "name", "is_bytes"), _fields_that_sound_secret())
+def test_what_sounds_secret_is_hidden(kind: type[Message], name: str, is_bytes: bool) -> None:
+    """Of a field that is new in the schema, too."""
+    message = kind(**{name: SECRET.encode() if is_bytes else SECRET})
+    assert SECRET not in readable.line(message)
+
+
 def test_one_token_has_one_mark() -> None:
     lines = [readable.line(pb.RequestRelay(uuid=token)) for token in ("one", "one", "two")]
     assert lines[0] == lines[1] != lines[2]
