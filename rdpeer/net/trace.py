@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rdpeer.crypto.channel import SecureChannel
-from rdpeer.crypto.secretstream import OVERHEAD
 from rdpeer.net.transport import FrameStream
 from rdpeer.protocol.conversation import (
     Command,
@@ -31,17 +29,17 @@ from rdpeer.protocol.conversation import (
     StreamFailed,
     StreamOpened,
 )
-from rdpeer.protocol.handshake_base import Handshake
 from rdpeer.values import Endpoint, printable
-from rdpeer.wire.records import RecordType
+
+if TYPE_CHECKING:
+    from rdpeer.crypto.channel import SecureChannel
+    from rdpeer.protocol.handshake_base import Handshake
 
 log = logging.getLogger(__name__)
 
 SENT = "->"
 RECEIVED = "<-"
 _HAPPENED = "--"
-
-_RECORDS = {int(kind): kind.name for kind in RecordType}
 
 Answer = Callable[[bytes, Any, float], bytes | None]
 
@@ -208,8 +206,10 @@ def _message(direction: str, place: str, payload: bytes) -> None:
 
 def _record(direction: str, place: str, record: bytes) -> None:
     """A record by its type and the size of its frame; never what is in it."""
-    kind = _RECORDS.get(record[0], "a record") if record else "a record"
-    log.debug("%s %s, %d bytes: sealed %s", direction, place, len(record) + OVERHEAD, kind)
+    from rdpeer.crypto.secretstream import OVERHEAD
+    from rdpeer.wire.records import type_name
+
+    log.debug("%s %s, %d bytes: sealed %s", direction, place, len(record) + OVERHEAD, type_name(record))
 
 
 def _happened(place: str, what: str) -> None:

@@ -75,6 +75,12 @@ def decode(record: bytes) -> tuple[RecordType, bytes]:
     return kind, record[1:]
 
 
+def type_name(record: bytes) -> str:
+    """The type of an opened record, whatever it is, for people."""
+    kind = _TYPES.get(record[0]) if record else None
+    return kind.name if kind is not None else "a record of no known type"
+
+
 def encode_data(stream: int, payload: bytes | bytearray | memoryview) -> bytes:
     """A DATA record; copies ``payload`` once."""
     return b"".join((_DATA_HEAD.pack(RecordType.DATA, stream), payload))

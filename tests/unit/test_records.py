@@ -85,3 +85,12 @@ def test_data_without_its_head(record: bytes) -> None:
 def test_other_records_are_not_data() -> None:
     assert not records.is_data(b"")
     assert not records.is_data(b"\x25")
+
+
+def test_every_record_has_a_name_for_people() -> None:
+    assert [records.type_name(record) for record in (b"\x24rest", b"\x2f", b"\xff", b"")] == [
+        "DATA",
+        "FINAL",
+        "a record of no known type",
+        "a record of no known type",
+    ]
