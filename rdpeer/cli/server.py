@@ -51,6 +51,14 @@ if TYPE_CHECKING:
     envvar=["RDPEER_SERVE_ALWAYS_USE_RELAY", "ALWAYS_USE_RELAY"],
     help="Keep peers from direct paths.",
 )
+@click.option("--tls-cert", metavar="FILE", help="The certificate that its WebSocket ports show.")
+@click.option("--tls-key", metavar="FILE", help="The certificate's key.")
+@click.option(
+    "--trust-proxy",
+    metavar="ADDRESS|NETWORK",
+    multiple=True,
+    help="A reverse proxy, whose X-Forwarded-For counts; repeatable.",
+)
 @click.option("--enrol", metavar="open|approve|closed", help="Who may register a new ID; open unless given.")
 @click.option("--allow-keys", metavar="FILE", help="Keys of peers that may register in any case.")
 @click.option("--blocklist", metavar="FILE", help="Addresses, networks and IDs that are not served.")
@@ -122,7 +130,7 @@ async def _serve(options: ServerOptions, ready: Path | None) -> None:
                 _invite(server, options)
             else:
                 voice.note(f"relay at {server.relay_address}, key {server.key}")
-                voice.note(f"port to open: {server.base + 1}/tcp")
+                voice.note(f"port to open: {server.base + 1}/tcp, for WebSocket {server.base + 3}/tcp")
             is_ready(str(server.link))
             await server.serve()
 
@@ -134,8 +142,9 @@ def _invite(server: Server, options: ServerOptions) -> None:
     if server.imported is not None:
         voice.note(f"took over {server.imported} peers of hbbs")
     voice.note(f"server at {server.link.server}, key {server.key}")
-    relay = f", {base + 1}/tcp" if options.is_relay else ""
+    relay, web = (f", {base + 1}/tcp", f", {base + 3}/tcp") if options.is_relay else ("", "")
     voice.note(f"ports to open: {base - 1}/tcp, {base}/tcp, {base}/udp{relay}")
+    voice.note(f"ports to open for WebSocket: {base + 2}/tcp{web}")
     if options.address is None and options.bind == EVERYWHERE and private_host(host):
         voice.hint(f"{host} means nothing outside this network; --address names the host that peers reach")
     voice.paste(f"rdpeer config import '{server.link}'")

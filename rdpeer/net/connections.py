@@ -33,6 +33,9 @@ class Connection:
 
     __slots__ = ("remote", "socket")
 
+    kind = "tcp"
+    """What carries it, for people."""
+
     def __init__(self, sock: socket.socket, remote: Endpoint) -> None:
         self.socket = sock
         self.remote = remote
@@ -94,6 +97,13 @@ class Connection:
 
     def close(self) -> None:
         self.socket.close()
+
+    def detach(self) -> socket.socket:
+        """The socket, for somebody else; this connection is closed by it. OSError where it is broken."""
+        self.socket.getpeername()
+        sock = socket.socket(fileno=self.socket.detach())
+        sock.setblocking(False)
+        return sock
 
     async def _exactly(self, count: int) -> bytes:
         """So many bytes; EOFError where the stream ends before."""

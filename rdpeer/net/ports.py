@@ -4,6 +4,8 @@
     base      TCP   rendezvous
     base      UDP   registration
     base + 1  TCP   relay
+    base + 2  TCP   rendezvous by WebSocket
+    base + 3  TCP   relay by WebSocket
 
 IPv4 and IPv6 are bound apart (IPV6_V6ONLY): each datagram is then answered by
 the socket that received it, and a machine without one of them serves the other.
@@ -40,10 +42,13 @@ class ServerPorts:
     query: list[Listener] = field(default_factory=list)
     rendezvous: list[Listener] = field(default_factory=list)
     relay: list[Listener] = field(default_factory=list)
+    web_rendezvous: list[Listener] = field(default_factory=list)
+    web_relay: list[Listener] = field(default_factory=list)
     datagrams: list[socket.socket] = field(default_factory=list)
 
     def close(self) -> None:
-        for sock in (*self.query, *self.rendezvous, *self.relay, *self.datagrams):
+        web = (*self.web_rendezvous, *self.web_relay)
+        for sock in (*self.query, *self.rendezvous, *self.relay, *web, *self.datagrams):
             sock.close()
 
 
@@ -120,9 +125,13 @@ def _bind_at(ports: ServerPorts, address: str, only: Service | None) -> None:
     rendezvous: list[tuple[list[socket.socket], int, socket.SocketKind]] = [
         (ports.query, ports.base - 1, socket.SOCK_STREAM),
         (ports.rendezvous, ports.base, socket.SOCK_STREAM),
+        (ports.web_rendezvous, ports.base + 2, socket.SOCK_STREAM),
         (ports.datagrams, ports.base, socket.SOCK_DGRAM),
     ]
-    relay = [(ports.relay, ports.base + 1, socket.SOCK_STREAM)]
+    relay = [
+        (ports.relay, ports.base + 1, socket.SOCK_STREAM),
+        (ports.web_relay, ports.base + 3, socket.SOCK_STREAM),
+    ]
     wanted = {"rendezvous": rendezvous, "relay": relay, None: rendezvous + relay}[only]
     made: list[socket.socket] = []
     try:

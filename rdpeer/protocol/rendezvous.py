@@ -104,6 +104,7 @@ class PunchRequest(Question):
         return pb.RendezvousMessage(punch_hole_request=request)
 
     def _answered(self, message: pb.RendezvousMessage, now: float) -> list[Command]:
+        self._relays.server_ip = self._remote.ip if self._remote else None
         try:
             if message.HasField("relay_response"):
                 end = self._relayed(message.relay_response)
@@ -117,11 +118,10 @@ class PunchRequest(Question):
         endpoint = unmangle(answer.socket_addr)
         if endpoint is None:
             return Fail(punch_failure(answer, self._peer, self._server, self._where))
-        assert self._remote is not None  # noqa: S101 - an answer comes on an open stream
         candidate = Candidate(Kind.LOCAL if answer.is_local else Kind.PUNCH, endpoint)
         return self._offer(
             blob=answer.pk,
-            candidates=(candidate,) if may_dial(endpoint, self._remote.ip) else (),
+            candidates=(candidate,) if may_dial(endpoint, self._relays.server_ip) else (),
             relay=self._relays.theirs(answer.relay_server),
             token=None,
         )

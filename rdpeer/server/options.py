@@ -6,14 +6,17 @@ import ipaddress
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
+from ssl import SSLContext
 
 from rdpeer.errors import UsageError
 from rdpeer.net.budget import Budget
 from rdpeer.net.ports import Service
 from rdpeer.net.pump import PumpName
+from rdpeer.net.tls import server_tls
 from rdpeer.server.bandwidth import Bandwidth
 from rdpeer.server.blocks import Blocks, read_list
 from rdpeer.server.enrolment import Mode
+from rdpeer.server.forwarded import TrustedProxies
 from rdpeer.server.limits import Limits
 from rdpeer.store import authorized_peers
 from rdpeer.values import BASE_PORT, PublicKey, ServerAddress, ServerKey, printable
@@ -52,6 +55,13 @@ class ServerOptions:
     always_use_relay: bool = False
     """Peers are told to relay, those of one network too."""
 
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    """The certificate, with its chain, that the WebSocket ports show; None: they speak without TLS."""
+
+    trust_proxy: tuple[str, ...] = ()
+    """Addresses and networks of reverse proxies: what they say in X-Forwarded-For counts."""
+
     enrol: Mode = Mode.OPEN
     """Who may register anew."""
 
@@ -80,12 +90,13 @@ class ServerOptions:
     pump: PumpName = "auto"
 
     def __post_init__(self) -> None:
-        if self.port != 0 and not 1 < self.port < 65535:
+        if self.port != 0 and not 1 < self.port < 65533:
             raise UsageError(f"not a base port: {self.port}", hint="the ports beside it are needed too")
         try:
             for address in self.bind:
                 ipaddress.ip_address(address)
             self.relays(BASE_PORT)
+            TrustedProxies(self.trust_proxy)
             if self.address is not None:
                 ServerAddress(self.address)
         except ValueError as error:
@@ -98,6 +109,8 @@ class ServerOptions:
         for number in (self.single_bandwidth, self.total_bandwidth, self.limit_speed, self.relay_idle):
             if number is not None and not 0 < number < math.inf:
                 raise UsageError(f"not a limit above 0: {number:g}")
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise UsageError("--tls-cert and --tls-key go together")
         for path in (self.allow_keys, self.blocklist, self.blacklist):
             if path is not None and not path.is_file():
                 raise UsageError(f"cannot read {path}: no such file")
@@ -109,6 +122,10 @@ class ServerOptions:
     def read_blocklist(self) -> list[str]:
         """UsageError where the file cannot be read."""
         return read_list(self.blocklist or self.data_dir / BLOCKLIST)
+
+    def tls(self) -> SSLContext | None:
+        """What the WebSocket ports show. UsageError where the files cannot be used."""
+        return server_tls(self.tls_cert, self.tls_key) if self.tls_cert and self.tls_key else None
 
     def bandwidth(self) -> Bandwidth:
         """What the relay may carry. UsageError where the blacklist cannot be read."""

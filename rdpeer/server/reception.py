@@ -40,6 +40,15 @@ class Reception:
                 self.open[number] = connection
                 visits.create_task(self._visit(number, connection, serve))
 
+    async def receive(self, connection: Connection, serve: Serve) -> None:
+        """Calls ``serve`` with a connection that somebody else has accepted, to its end, if there is room."""
+        number = self._admit(connection, asyncio.get_running_loop().time())
+        if number is None:
+            connection.close()
+            return
+        self.open[number] = connection
+        await self._visit(number, connection, serve)
+
     def _admit(self, connection: Connection, now: float) -> int | None:
         if self._blocks.any and self._blocks.has_ip(connection.remote.ip):
             self._journal.note("connection", "refused", connection.remote, why="blocked")

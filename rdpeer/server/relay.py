@@ -14,6 +14,7 @@ from rdpeer.net.budget import Meter
 from rdpeer.net.connections import Connection
 from rdpeer.net.ports import ServerPorts
 from rdpeer.net.pump import Pump, join
+from rdpeer.net.stream_connections import StreamConnection, framed, join_framed
 from rdpeer.server.bandwidth import Bandwidth
 from rdpeer.server.journal import Journal
 from rdpeer.server.limits import MAX_FRAME
@@ -63,7 +64,7 @@ class Relay:
     def services(self, ports: ServerPorts) -> Iterable[Coroutine[None, None, None]]:
         """What is to run, each until it is cancelled."""
         for listener in ports.relay:
-            yield self._reception.run(listener, self._serve)
+            yield self._reception.run(listener, self.serve)
 
     @property
     def parked(self) -> int:
@@ -90,7 +91,8 @@ class Relay:
             if idle is not None and now - pair.meter.last >= idle:
                 pair.hang_up()
 
-    async def _serve(self, leg: int, connection: Connection) -> None:
+    async def serve(self, leg: int, connection: Connection) -> None:
+        """One leg, from its request to its end."""
         payload = await connection.receive(MAX_FRAME)
         if payload is None or self._drained:
             return
@@ -102,14 +104,28 @@ class Relay:
             self._parked[leg] = _Parked(connection, over)
             await over
         else:
-            await self._join(leg, self._parked.pop(other), connection)
+            parked = self._parked.pop(other)
+            await self._join(other, leg, parked, connection)
 
-    async def _join(self, number: int, first: _Parked, second: Connection) -> None:
+    async def _carry(self, pair: Pair, numbers: tuple[int, int]) -> None:
+        """Raw bytes between TCP legs; where one is a WebSocket, frames (docs/PROTOCOL.md 6)."""
+        legs = pair.first, pair.second
+        if not any(isinstance(leg, StreamConnection) for leg in legs):
+            await join(self._pump, *legs, pair.meter)
+            return
+        pair.first, pair.second = first, second = await framed(legs[0]), await framed(legs[1])
+        self._reception.open.update(zip(numbers, (first, second), strict=True))
+        try:
+            await join_framed(first, second, pair.meter)
+        finally:
+            pair.hang_up()
+
+    async def _join(self, other: int, number: int, first: _Parked, second: Connection) -> None:
         meter = Meter(self.bandwidth.budgets(first.connection.remote.ip, second.remote.ip))
         pair = Pair(first.connection, second, meter.last, meter)
         self.pairs[number] = pair
         try:
-            await join(self._pump, first.connection, second, meter)
+            await self._carry(pair, (other, number))
         finally:
             del self.pairs[number]
             self.carried += meter.carried
@@ -125,7 +141,7 @@ class Relay:
             "carried",
             pair.first.remote,
             why=f"with {pair.second.remote}",
-            path="tcp+tcp",
+            path=f"{pair.first.kind}+{pair.second.kind}",
             carried=pair.meter.carried,
             seconds=asyncio.get_running_loop().time() - pair.since,
         )

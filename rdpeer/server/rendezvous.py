@@ -46,7 +46,7 @@ class Rendezvous:
             self._sockets.append(DatagramSocket(sock))
             yield self._sockets[via].serve(functools.partial(self._answer, via))
         for listener in ports.rendezvous:
-            yield self._reception.run(listener, self._broker_for)
+            yield self._reception.run(listener, self.serve)
         for listener in ports.query:
             yield self._reception.run(listener, self._query)
 
@@ -63,7 +63,7 @@ class Rendezvous:
     def _reply(self, save: Save, answer: bytes) -> None:
         self._sockets[save.via].send(answer, save.source)
 
-    async def _broker_for(self, number: int, connection: Connection) -> None:
+    async def serve(self, number: int, connection: Connection) -> None:
         """Everything that is said on one connection to the rendezvous port."""
         caller = Caller(number, connection.remote)
         loop = asyncio.get_running_loop()

@@ -16,6 +16,7 @@ from rdpeer.net import control
 from rdpeer.net.clock import wall
 from rdpeer.net.ports import ServerPorts, allow_descriptors, bind_ports, local_address
 from rdpeer.net.pump import make_pump
+from rdpeer.net.tls import load_certificate
 from rdpeer.net.transport.dial import answers
 from rdpeer.server import hbbs
 from rdpeer.server.admin import SOCKET, Admin
@@ -25,6 +26,7 @@ from rdpeer.server.broker import Broker
 from rdpeer.server.database import Database
 from rdpeer.server.disk import Disk
 from rdpeer.server.enrolment import Enrolment
+from rdpeer.server.forwarded import TrustedProxies
 from rdpeer.server.journal import Journal
 from rdpeer.server.keypair import PUBLIC_FILE, load_or_create
 from rdpeer.server.keys import Keys, names
@@ -38,8 +40,9 @@ from rdpeer.server.registry import Registry
 from rdpeer.server.relay import Pair, Relay
 from rdpeer.server.relays import Relays
 from rdpeer.server.rendezvous import Rendezvous
+from rdpeer.server.web import Door, Web
 from rdpeer.store.files import make_folder
-from rdpeer.values import PublicKey, ServerAddress, ServerKey, ServerLink
+from rdpeer.values import RELAY_PATH, RENDEZVOUS_PATH, PublicKey, ServerAddress, ServerKey, ServerLink
 
 log = logging.getLogger(__name__)
 
@@ -133,6 +136,8 @@ class Server:
     def reload(self) -> None:
         """Reads the configuration again, and does as it says. UsageError, and no change, where it is bad."""
         new = self._read_options()
+        if self._tls and new.tls_cert and new.tls_key:
+            load_certificate(self._tls, new.tls_cert, new.tls_key)
         self.operator.apply(new)
         if self._rendezvous:
             self._rendezvous.broker.always_relay = new.always_use_relay
@@ -153,6 +158,7 @@ class Server:
         keys = _load_keys(options)
         self._keys = keys if isinstance(keys, Keys) else None
         self.key = keys.public if isinstance(keys, Keys) else keys
+        self._tls = options.tls()
         ports = bind_ports(options.bind, options.port, options.only)
         self._resources.callback(ports.close)
         pump = make_pump(options.pump)
@@ -239,10 +245,19 @@ class Server:
         if self._rendezvous:
             yield from self._rendezvous.services(ports)
         yield from self._relay.services(ports)
+        yield from self._web(ports).services()
         if self._control:
             yield control.serve(self._control, Admin(self.operator, self.reload).answer)
         yield _every(_SWEEP, self._sweep_now)
         yield _every(_CHECK_RELAYS, self._check_relays)
+
+    def _web(self, ports: ServerPorts) -> Web:
+        rendezvous, relay = self._receptions
+        doors = {RELAY_PATH: Door(ports.web_relay, relay, self._relay.serve)}
+        if self._rendezvous:
+            doors[RENDEZVOUS_PATH] = Door(ports.web_rendezvous, rendezvous, self._rendezvous.serve)
+        proxies = TrustedProxies(self._options.trust_proxy)
+        return Web(doors, proxies, self._tls, _affordable(self._options.limits), self._journal)
 
     async def _sweep_now(self) -> None:
         self.sweep(asyncio.get_running_loop().time())

@@ -38,7 +38,7 @@ async def process(*args: str, **environ: str) -> AsyncIterator[asyncio.subproces
 async def invitation(running: asyncio.subprocess.Process) -> ServerLink:
     """The link in the line to paste, which is the last one."""
     assert running.stderr is not None
-    lines = [(await running.stderr.readline()).decode() for _ in range(3)]
+    lines = [(await running.stderr.readline()).decode() for _ in range(4)]
     link = ServerLink.parse(lines[-1].removeprefix("rdpeer config import '").removesuffix("'\n"))
     assert link.key is not None
     assert lines == [
@@ -46,6 +46,7 @@ async def invitation(running: asyncio.subprocess.Process) -> ServerLink:
         "rdpeer: ports to open: {}/tcp, {}/tcp, {}/udp, {}/tcp\n".format(
             *(link.server.port + n for n in (-1, 0, 0, 1))
         ),
+        f"rdpeer: ports to open for WebSocket: {link.server.port + 2}/tcp, {link.server.port + 3}/tcp\n",
         f"rdpeer config import '{link}'\n",
     ]
     return link

@@ -69,7 +69,10 @@ def test_a_named_file_has_to_be_there(tmp_path: Path) -> None:
     "given",
     [
         {"port": 1},
-        {"port": 65535},
+        {"port": 65533},
+        {"tls-cert": "cert.pem"},
+        {"trust-proxy": ["proxy.example"]},
+        {"trust-proxy": ["10.0.0.1/8"]},
         {"bind": ["localhost"]},
         {"relay-servers": ["a b"]},
         {"address": "a b"},

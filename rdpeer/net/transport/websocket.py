@@ -21,18 +21,23 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.uri import parse_uri
 
-from rdpeer.errors import ConnectionLost, RdpeerError, RemoteProtocolError, UsageError
+from rdpeer.errors import ConnectionLost, RdpeerError, RemoteProtocolError
 from rdpeer.net.outbound import outbound
+from rdpeer.net.tls import client_tls, reason_of
 from rdpeer.net.transport.dial import dial
 from rdpeer.values import Endpoint, WebAddress, printable
 
 MAX_MESSAGE = 8 * 1024 * 1024
-"""Bytes of one message, whatever the limit is: what a stranger can make us hold."""
+"""Bytes of one message, whatever the limit is: what a server can make its client hold."""
 
-_UNREAD_HIGH = 1024 * 1024
+READ_AHEAD = 1024 * 1024
+"""Bytes that may lie here unread before the sender is made to wait; it is told after the message."""
+
+_BUFFER = memoryview(bytearray(64 * 1024))  # one for all: what is received is taken on at once
 _UNSENT_HIGH = 1024 * 1024
 _FRAME_COST = 64  # bytes that a received message takes beside its payload: empty ones are not free
 _CLOSE_TIMEOUT = 5.0
+_NOBODY = ("0.0.0.0", 0)  # noqa: S104 - the other end of a connection that has broken already
 _DATA = (Opcode.BINARY, Opcode.TEXT)
 
 
@@ -41,7 +46,7 @@ async def connect(address: WebAddress, *, limit: int, timeout: float) -> WebSock
 
     UsageError where the file of trusted certificates cannot be used.
     """
-    tls = trusting(outbound().ca_file) if address.secure else None
+    tls = client_tls(outbound().ca_file) if address.secure else None
     stream = WebSocketStream(ClientProtocol(parse_uri(str(address)), max_size=MAX_MESSAGE), limit)
     try:
         async with asyncio.timeout(timeout):
@@ -53,7 +58,7 @@ async def connect(address: WebAddress, *, limit: int, timeout: float) -> WebSock
         raise TimeoutError(f"{address}: no answer within {timeout:g} s") from None
     except OSError as error:
         stream.abort()
-        reason = _reason(error)
+        reason = reason_of(error)
         raise OSError(reason if reason.startswith(f"{address}: ") else f"{address}: {reason}") from None
     except BaseException:
         stream.abort()
@@ -61,23 +66,18 @@ async def connect(address: WebAddress, *, limit: int, timeout: float) -> WebSock
     return stream
 
 
-def trusting(ca_file: str | None) -> ssl.SSLContext:
-    """For clients: certificates are verified with ``ca_file``, or with the system's store."""
-    try:
-        return ssl.create_default_context(cafile=ca_file)
-    except OSError as error:
-        raise UsageError(f"no certificates can be read from {ca_file}: {_reason(error)}") from None
-
-
-class WebSocketStream(asyncio.Protocol):
+class WebSocketStream(asyncio.BufferedProtocol):
     """A FrameStream over one WebSocket, either end: made, then ``run_over``, then the handshake."""
 
     local: Endpoint
     remote: Endpoint
 
-    def __init__(self, protocol: ClientProtocol | ServerProtocol, limit: int) -> None:
+    def __init__(
+        self, protocol: ClientProtocol | ServerProtocol, limit: int, read_ahead: int = READ_AHEAD
+    ) -> None:
         self.limit = limit
         self._protocol = protocol
+        self._read_ahead = read_ahead
         self._transport: asyncio.Transport | None = None
         self._handshake: asyncio.Future[Request | Response] = asyncio.get_running_loop().create_future()
         self._message: bytearray | None = None
@@ -127,6 +127,16 @@ class WebSocketStream(asyncio.Protocol):
         self._flush()
         return self._protocol.state is State.OPEN
 
+    def widen(self) -> None:
+        """From here on messages may have up to MAX_MESSAGE bytes, and more of them be read ahead."""
+        self._protocol.max_message_size = MAX_MESSAGE
+        self._read_ahead = READ_AHEAD
+
+    @property
+    def unsent(self) -> int:
+        """How many bytes wait for a reader that is slow."""
+        return self._transport.get_write_buffer_size() if self._transport else 0
+
     # As FrameStream has it
 
     async def receive(self) -> bytes | None:
@@ -145,7 +155,7 @@ class WebSocketStream(asyncio.Protocol):
             error = RemoteProtocolError(f"a frame of {len(payload)} bytes is over the limit of {self.limit}")
             self._fail(error)
             raise error
-        if not self._reading and self._unread <= _UNREAD_HIGH // 2 and self._transport is not None:
+        if not self._reading and self._unread <= self._read_ahead // 2 and self._transport is not None:
             self._reading = True
             self._transport.resume_reading()
         return payload
@@ -189,13 +199,17 @@ class WebSocketStream(asyncio.Protocol):
         self._transport = transport
         transport.set_write_buffer_limits(high=_UNSENT_HIGH)
         sock = transport.get_extra_info("socket")
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        with contextlib.suppress(OSError):  # some systems say so where the other end is gone already
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self.local = Endpoint.of(transport.get_extra_info("sockname"))
-        self.remote = Endpoint.of(transport.get_extra_info("peername"))
+        self.remote = Endpoint.of(transport.get_extra_info("peername") or _NOBODY)
 
-    def data_received(self, data: bytes) -> None:
-        self._protocol.receive_data(data)
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return _BUFFER
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._protocol.receive_data(_BUFFER[:nbytes])  # type: ignore[arg-type]  # it is copied
         self._take_events()
 
     def eof_received(self) -> None:
@@ -211,7 +225,7 @@ class WebSocketStream(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._paused = False
-        reason = _reason(exc) if isinstance(exc, OSError) else "closed"
+        reason = reason_of(exc) if isinstance(exc, OSError) else "closed"
         if not self._handshake.done():
             self._handshake.set_exception(ConnectionError(f"the connection was lost: {reason}"))
             self._handshake.exception()  # heard, even where nobody waits any more
@@ -237,7 +251,7 @@ class WebSocketStream(asyncio.Protocol):
         elif self._protocol.parser_exc and not isinstance(self._protocol.parser_exc, EOFError):
             text = f"{self.remote} broke the WebSocket protocol: {printable(str(self._protocol.parser_exc))}"
             self._fail(RemoteProtocolError(text))
-        if self._unread > _UNREAD_HIGH and self._reading and self._transport is not None:
+        if self._unread > self._read_ahead and self._reading and self._transport is not None:
             self._reading = False
             self._transport.pause_reading()
         self._wake_receiver()
@@ -297,15 +311,6 @@ class WebSocketStream(asyncio.Protocol):
             if not writer.done():
                 writer.set_result(None)
         self._writers.clear()
-
-
-def _reason(error: OSError) -> str:
-    """One line for people, of what the ssl module says in its own way."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted: {error.verify_message}"
-    if isinstance(error, ssl.SSLError):
-        return f"TLS: {(error.reason or str(error)).lower().replace('_', ' ')}"
-    return error.strerror or str(error) or "the connection was lost"
 
 
 def _refusal(error: Exception) -> str:

@@ -1,0 +1,98 @@
+"""Connections whose frames come from a stream: WebSockets, and TCP legs that stay framed beside one."""
+
+from __future__ import annotations
+
+import asyncio
+
+from rdpeer.errors import ConnectionLost, RdpeerError
+from rdpeer.net.budget import Meter
+from rdpeer.net.connections import Connection
+from rdpeer.net.transport.tcp import TcpStream
+from rdpeer.net.transport.websocket import MAX_MESSAGE, WebSocketStream
+from rdpeer.values import Endpoint
+
+_PIECE = 256 * 1024
+_UNSENT = 64 * 1024
+
+
+class StreamConnection(Connection):
+    """A Connection on ``stream``; it has no socket to be spliced. ``remote``: as whom it is served."""
+
+    __slots__ = ("kind", "stream")
+
+    def __init__(self, stream: WebSocketStream | TcpStream, remote: Endpoint) -> None:
+        self.stream = stream
+        self.remote = remote
+        self.kind = "ws" if isinstance(stream, WebSocketStream) else "tcp"
+
+    async def receive(self, limit: int) -> bytes | None:
+        """As :meth:`Connection.receive`."""
+        self.stream.limit = limit
+        try:
+            return await self.stream.receive()
+        except ConnectionLost:
+            return None
+
+    def send(self, payload: bytes) -> None:
+        """As :meth:`Connection.send`: who does not read is hung up, and little is queued until then."""
+        self.stream.send(payload)
+        if isinstance(self.stream, WebSocketStream) and self.stream.unsent > _UNSENT:
+            self.hang_up()
+
+    def hang_up(self) -> None:
+        self.stream.abort()
+
+    def end(self) -> None:
+        """A stream of frames has no half-close: its last frame says that it is one."""
+
+    @property
+    def is_broken(self) -> bool:
+        """Who receives hears it."""
+        return False
+
+    async def finish(self) -> None:
+        await self.stream.close()
+
+    def close(self) -> None:
+        self.stream.abort()
+
+
+async def framed(connection: Connection) -> StreamConnection:
+    """``connection`` as one of frames that may be as long as a WebSocket's; it is used up if it was not."""
+    if isinstance(connection, StreamConnection):
+        if isinstance(connection.stream, WebSocketStream):
+            connection.stream.widen()
+        connection.stream.limit = MAX_MESSAGE
+        return connection
+    stream = await TcpStream.over(connection.detach(), limit=MAX_MESSAGE)
+    return StreamConnection(stream, connection.remote)
+
+
+async def join_framed(left: StreamConnection, right: StreamConnection, meter: Meter) -> None:
+    """Carries frame by frame until one side has ended, and delivers to the other what it had said before.
+
+    Empty frames are heartbeats of one leg, and end here (docs/PROTOCOL.md 6).
+    """
+    ways = [asyncio.create_task(_one_way(*legs, meter)) for legs in ((left, right), (right, left))]
+    try:
+        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for way in ways:
+            way.cancel()
+        results = await asyncio.gather(*ways, return_exceptions=True)
+    await asyncio.gather(left.finish(), right.finish())
+    for result in results:
+        if isinstance(result, Exception) and not isinstance(result, RdpeerError):
+            raise result  # not a broken connection: a bug
+
+
+async def _one_way(source: StreamConnection, sink: StreamConnection, meter: Meter) -> None:
+    piece = meter.piece(_PIECE)
+    while (payload := await source.stream.receive()) is not None:
+        if not payload:
+            continue
+        for start in range(0, len(payload), piece):
+            await meter.spend(min(piece, len(payload) - start))
+        sink.stream.send(payload)
+        await sink.stream.drain()
+        await asyncio.sleep(0)  # a busy pair leaves the others their turn
