@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,29 +39,31 @@ def command(invocation: Invocation, texts: tuple[str, ...], path: Path | None, s
     each, what 'tshark -T fields' writes, or the bytes themselves. Passwords, tokens and
     the like are not shown.
     """
-    from rdpeer.errors import RemoteProtocolError
-    from rdpeer.wire.dissect import Dissector, Schema
+    from rdpeer.errors import RemoteProtocolError, UsageError
 
     if texts and path:
         raise click.UsageError("--file and TEXT exclude each other")
-    dissector = Dissector([Schema(schema)] if schema else tuple(Schema))
-    read = unread = 0
-
-    def tell(part: Part) -> None:
-        nonlocal read, unread
-        read, unread = read + (part.problem is None), unread + (part.problem is not None)
+    total = unread = 0
+    for part in _parts(_pieces(texts, path), schema):
+        total += 1
+        unread += part.problem is not None
         if invocation.json:
             voice.answer_json(_object(part))
         else:
             voice.answer(str(part))
-
-    for source, data in _pieces(texts, path):
-        for part in dissector.take(source, data):
-            tell(part)
-    for part in dissector.end():
-        tell(part)
+    if not total:
+        raise UsageError("there is nothing to decode")
     if unread:
-        raise RemoteProtocolError(f"cannot read {unread} of {read + unread} pieces")
+        raise RemoteProtocolError(f"cannot read {unread} of {total} pieces")
+
+
+def _parts(pieces: Iterable[tuple[str, bytes]], schema: str | None) -> Iterator[Part]:
+    from rdpeer.wire.dissect import Dissector, Schema
+
+    dissector = Dissector([Schema(schema)] if schema else tuple(Schema))
+    for source, data in pieces:
+        yield from dissector.take(source, data)
+    yield from dissector.end()
 
 
 def _pieces(texts: tuple[str, ...], path: Path | None) -> Iterator[tuple[str, bytes]]:
@@ -76,8 +78,6 @@ def _pieces(texts: tuple[str, ...], path: Path | None) -> Iterator[tuple[str, by
         data = _content(path)
         if captures.is_capture_file(data):
             raise UsageError("this is a capture file: its packets are to be taken out first", hint=_TSHARK)
-        if not data:
-            raise UsageError("there is nothing to decode")
         if captures.is_text(data):
             yield from captures.pieces(data.decode("ascii"))
         else:

@@ -71,6 +71,7 @@ def test_what_could_be_read_is_told_before_the_error(rdpeer: Rdpeer) -> None:
         (["what?"], "", "neither hex nor base64: 'what?'"),
         ([], "3a00\nwhat?\n", "line 2 is neither hex nor base64: 'what?'"),
         ([], "", "there is nothing to decode"),
+        ([], "# a comment\n\n10.0.0.1\t10.0.0.2\t\t\n", "there is nothing to decode"),
         (["--file", "nowhere"], "", "cannot read nowhere: No such file or directory"),
         (["--file", "nowhere", "3a00"], "", "--file and TEXT exclude each other"),
     ],
