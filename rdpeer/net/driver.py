@@ -41,6 +41,7 @@ from rdpeer.protocol.conversation import (
     OpenStream,
     Rebind,
     Report,
+    RouteChanged,
     SendDatagram,
     SendFrame,
     SocketBound,
@@ -57,6 +58,8 @@ FRAME_LIMIT = 4096
 """Bytes. Rendezvous messages are far shorter, and nobody has proven anything yet (docs/CHANNEL.md 3)."""
 
 _CONNECT_TIMEOUT = 60.0  # a conversation's own deadline comes earlier
+
+_LOOK_AT_ROUTE_EVERY = 5.0  # a peer that has moved is to be back within 20 s
 
 Notify = Callable[[Any], None]
 
@@ -266,7 +269,14 @@ async def _frame(name: str, stream: FrameStream) -> Event:
 
 
 async def _datagram(datagrams: Datagrams) -> Event:
-    return DatagramReceived(await datagrams.receive())
+    """The next one; or, while none comes, that it cannot come any more."""
+    while True:
+        try:
+            async with asyncio.timeout(_LOOK_AT_ROUTE_EVERY):
+                return DatagramReceived(await datagrams.receive())
+        except TimeoutError:
+            if datagrams.is_astray:
+                return RouteChanged()
 
 
 def _after(tried: Endpoint | None, endpoints: list[Endpoint]) -> list[Endpoint]:

@@ -46,15 +46,15 @@ else:
         return []
 
 
-def address_towards(ip: str) -> str | None:
-    """Our address on the way to ``ip``, None where there is no way.
+def address_towards(ip: str, port: int = 9) -> str | None:
+    """Our address on the way to ``ip``, None where there is no way. ``port`` matters where rules look at it.
 
     Sends nothing: connecting a datagram socket only chooses a route.
     """
     family = socket.AF_INET6 if ":" in ip else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as sock:
-            sock.connect((ip, 9))
+            sock.connect((ip, port))
             found: str = sock.getsockname()[0]
     except OSError:
         return None

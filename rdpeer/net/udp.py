@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Self
 
+from rdpeer.net.interfaces import address_towards
 from rdpeer.values import Endpoint
 
 _MOST_UNREAD = 64
@@ -42,6 +43,11 @@ class Datagrams(asyncio.DatagramProtocol):
     def local(self) -> Endpoint:
         """Our end."""
         return Endpoint.of(self._transport.get_extra_info("sockname"))
+
+    @property
+    def is_astray(self) -> bool:
+        """Whether the kernel would take another way by now: our address is gone, or there is a new route."""
+        return address_towards(self.remote.ip, self.remote.port) != self.local.ip
 
     def send(self, payload: bytes) -> None:
         """Sends one datagram; never waits, and never fails: what gets lost is asked again."""

@@ -48,6 +48,12 @@ class SocketFailed:
 
 
 @dataclass(slots=True)
+class RouteChanged:
+    """The way to the server is another one, or none, than when the socket was bound: it is of no use any
+    more. Said every few seconds until a Rebind."""
+
+
+@dataclass(slots=True)
 class DatagramReceived:
     """From the server's own address; others are dropped by the driver."""
 
@@ -107,6 +113,7 @@ Event = (
     Started
     | SocketBound
     | SocketFailed
+    | RouteChanged
     | DatagramReceived
     | StreamOpened
     | StreamFailed

@@ -33,6 +33,7 @@ from rdpeer.protocol.conversation import (
     Fail,
     Rebind,
     Report,
+    RouteChanged,
     SendDatagram,
     SocketBound,
     SocketFailed,
@@ -205,6 +206,8 @@ class Registration:
                 return self._ask(now)
             case SocketFailed(reason):
                 return self._not_bound(reason, now)
+            case RouteChanged():
+                return self._moved(now)
             case DatagramReceived(payload):
                 return self._datagram(payload, now)
             case DeadlineReached():
@@ -263,6 +266,14 @@ class Registration:
         self._silences = max(self._silences, _REBIND_AFTER - 1)
         self._timer = now + self._wait
         return self._offline(reason)
+
+    def _moved(self, now: float) -> list[Command]:
+        """The server still sends to where we were: to be told at once where we are."""
+        self._open, self._timer = None, None
+        self._held = False  # that the server asks for the key again then is no loss
+        if self._unanswered_since is None:
+            self._unanswered_since = now
+        return [*self._offline("the way there has changed"), Rebind(self._server)]
 
     # Answers
 

@@ -16,6 +16,7 @@ from rdpeer.protocol.conversation import (
     Event,
     Fail,
     Rebind,
+    RouteChanged,
     SendDatagram,
     SocketBound,
     SocketFailed,
@@ -56,6 +57,8 @@ class UdpProbe:
                 return self._ask(now)
             case SocketFailed(reason):
                 return [Fail(not_reached(self._server, reason))]
+            case RouteChanged():
+                return []  # the questions still to come will tell
             case DatagramReceived(payload):
                 return [Done(self._remote)] if _is_answer(payload) else []
             case DeadlineReached() if self._remote and self._sent < len(_WAITS):

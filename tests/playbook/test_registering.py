@@ -12,6 +12,7 @@ from rdpeer.protocol.conversation import (
     Fail,
     Rebind,
     Report,
+    RouteChanged,
     SendDatagram,
     SocketBound,
     SocketFailed,
@@ -135,6 +136,60 @@ def test_a_server_that_always_wants_the_key_is_not_sent_it_at_its_speed() -> Non
         >> WANTS_KEY
         >> Deadline(7.0)
         << MY_KEY
+    )
+
+
+MOVED = Report(Offline(PEER, SERVER, REMOTE, "the way there has changed"))
+
+
+def test_a_move_is_told_to_the_server_at_once() -> None:
+    assert (
+        online()
+        >> After(1.0)
+        >> RouteChanged()
+        << MOVED
+        << Rebind(SERVER)
+        >> SocketBound(OTHER)
+        << I_AM_HERE
+        >> WANTS_KEY
+        << MY_KEY
+        >> OK
+        << I_AM_HERE
+        >> TAKEN
+        << Report(Online(PEER, SERVER, OTHER))
+    )
+
+
+def test_a_move_through_a_time_without_any_network() -> None:
+    assert (
+        online()
+        >> RouteChanged()
+        << MOVED
+        << Rebind(SERVER)
+        >> SocketFailed("network is unreachable")
+        << Report(Offline(PEER, SERVER, REMOTE, "network is unreachable"))
+        >> Deadline(3.0)
+        << Rebind(SERVER)
+        >> SocketBound(REMOTE)
+        << I_AM_HERE
+        >> TAKEN
+        << ONLINE
+    )
+
+
+def test_a_move_in_the_middle_of_a_question() -> None:
+    """What was asked on the way that is gone is asked anew; an answer to it would count all the same."""
+    assert (
+        online()
+        >> Deadline(15.0)
+        << I_AM_HERE
+        >> RouteChanged()
+        << MOVED
+        << Rebind(SERVER)
+        >> SocketBound(REMOTE)
+        << I_AM_HERE
+        >> TAKEN
+        << ONLINE
     )
 
 

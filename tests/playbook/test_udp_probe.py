@@ -12,6 +12,7 @@ from rdpeer.protocol.conversation import (
     Done,
     Fail,
     Rebind,
+    RouteChanged,
     SendDatagram,
     SocketBound,
     SocketFailed,
@@ -64,6 +65,11 @@ def test_it_asks_three_times() -> None:
     (end,) = probe.handle(DeadlineReached(), 5.0)
     assert isinstance(end, Fail)
     assert str(end.error) == "no answer from rs.example:21116 (203.0.113.5) by UDP"
+
+
+def test_a_move_meanwhile_is_no_answer() -> None:
+    probe, _ = asked()
+    assert probe.handle(RouteChanged(), 0.1) == []
 
 
 def test_a_name_that_does_not_resolve() -> None:

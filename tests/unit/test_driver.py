@@ -9,8 +9,10 @@ from collections.abc import Callable
 import pytest
 
 from rdpeer.errors import ConnectionLost, LocalProtocolError, RemoteProtocolError, ServerRefused
+from rdpeer.net import driver
 from rdpeer.net.driver import FRAME_LIMIT, converse
 from rdpeer.net.transport.tcp import TcpListener, TcpStream, connect
+from rdpeer.net.udp import Datagrams
 from rdpeer.protocol.conversation import (
     CloseStream,
     Command,
@@ -26,6 +28,7 @@ from rdpeer.protocol.conversation import (
     OpenStream,
     Rebind,
     Report,
+    RouteChanged,
     SendDatagram,
     SendFrame,
     SocketBound,
@@ -293,6 +296,28 @@ async def test_each_rebind_takes_a_new_socket_and_the_next_address(monkeypatch: 
     script = Script(react)
     await converse(script)
     assert script.events[1:] == [SocketBound(endpoints[n]) for n in (0, 1, 0)]
+
+
+async def test_another_way_to_the_server_is_told_until_there_is_a_new_socket(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server = ServerAddress("127.0.0.1", 9)
+    monkeypatch.setattr(driver, "_LOOK_AT_ROUTE_EVERY", 0.001)
+    monkeypatch.setattr(Datagrams, "is_astray", True)
+
+    def react(event: Event) -> list[Command]:
+        match event:
+            case Started():
+                return [Rebind(server)]
+            case RouteChanged() if len(script.events) > 3:
+                monkeypatch.setattr(Datagrams, "is_astray", False)
+                return [Done(None)]
+        return []
+
+    script = Script(react)
+    await converse(script)
+    changed = RouteChanged()
+    assert script.events == [Started(), SocketBound(Endpoint("127.0.0.1", 9)), changed, changed]
 
 
 async def test_a_name_that_does_not_resolve(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,17 @@ async def test_it_goes_on_to_an_address_with_a_route(server: socket.socket) -> N
     datagrams.close()
 
 
+async def test_it_is_astray_when_the_kernel_would_take_another_way(
+    server: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    datagrams = await Datagrams.connect([Endpoint.of(server.getsockname())])
+    assert not datagrams.is_astray
+    for elsewhere in ("192.0.2.7", None):
+        monkeypatch.setattr("rdpeer.net.udp.address_towards", lambda ip, port, to=elsewhere: to)
+        assert datagrams.is_astray
+    datagrams.close()
+
+
 async def test_no_address_with_a_route_names_each() -> None:
     nowhere = Endpoint("255.255.255.255", 9)
     with pytest.raises(OSError, match=r"255\.255\.255\.255:9: .+; 255\.255\.255\.255:9: "):
