@@ -127,7 +127,7 @@ def test_a_user_without_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.skipif(not Path("/sys/class/net").exists(), reason="hardware addresses are known on Linux")
 def test_interfaces_are_those_of_the_kernel() -> None:
-    assert Interface("127.0.0.1", "") in interfaces()
+    assert Interface("127.0.0.1", "", 8) in interfaces()
     known = {path.read_text().strip() for path in Path("/sys/class/net").glob("*/address")}
     assert {interface.mac for interface in interfaces()} <= known | {""}
 

@@ -1,0 +1,280 @@
+"""Two links that move from one path to another over real sockets, beside what they carry."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from rdpeer.crypto.channel import SecureChannel
+from rdpeer.net import direct
+from rdpeer.net.link import Link
+from rdpeer.net.transport import memory
+from rdpeer.peer import moving as module
+from rdpeer.peer.moving import Relayed, moving
+from rdpeer.protocol.candidates import Candidate, Candidates, Transport, chosen, write_candidates
+from rdpeer.values import Endpoint
+from rdpeer.wire import channel_pb2 as pb
+from rdpeer.wire.records import RecordType, decode, encode
+
+RELAY = Endpoint("127.0.0.1", 21117)
+MIB = 1024 * 1024
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SETTLE", 0.0)
+
+
+@pytest.fixture(params=[*Transport, None], ids=["udp", "tcp", "any"])
+def only(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Transport | None:
+    """Nothing else is offered than candidates of one transport."""
+    if request.param:
+        monkeypatch.setattr(
+            module,
+            "chosen",
+            lambda found, where: chosen((one for one in found if one.transport is request.param), where),
+        )
+    return request.param
+
+
+def channel(*, initiator: bool) -> SecureChannel:
+    return SecureChannel.derive(initiator=initiator, shared=bytes(32), session_key=bytes(32), t0=bytes(32))
+
+
+def relayed(*, initiator: bool, secret: bytes = b"e" * 32) -> Relayed:
+    return Relayed(initiator, "relay R", RELAY, None, b"t" * 32, secret)
+
+
+class Lines(list[str]):
+    """What was told; ``said`` waits for a line."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._changed = asyncio.Event()
+
+    def tell(self, line: str) -> None:
+        self.append(line)
+        self._changed.set()
+
+    async def said(self, text: str) -> str:
+        while True:
+            for line in self:
+                if text in line:
+                    return line
+            self._changed.clear()
+            await self._changed.wait()
+
+
+async def nobody(_: socket.socket) -> Endpoint | None:
+    return None
+
+
+@asynccontextmanager
+async def end(stream, lines: Lines, reflect=nobody, **how) -> AsyncIterator[Link]:
+    initiator = how["initiator"]
+    async with (
+        Link(stream, channel(initiator=initiator), initiator=initiator, movable=True) as link,
+        moving(link, relayed(**how), reflect, lines.tell),
+    ):
+        yield link
+
+
+@asynccontextmanager
+async def both() -> AsyncIterator[tuple[Link, Link, Lines, Lines]]:
+    left, right = memory.pair(4096)
+    here, there = Lines(), Lines()
+    async with end(left, here, initiator=True) as near, end(right, there, initiator=False) as far:
+        yield near, far, here, there
+
+
+class Blob:
+    """A source of ``data``, and the end of it only when ``go_on`` is set."""
+
+    ends_with_peer = False
+
+    def __init__(self, data: bytes, go_on: asyncio.Event) -> None:
+        self._data = memoryview(data)
+        self._go_on = go_on
+
+    async def read(self, limit: int) -> bytes:
+        chunk, self._data = bytes(self._data[:limit]), self._data[limit:]
+        if not chunk:
+            await self._go_on.wait()
+        return chunk
+
+    async def status(self) -> None:
+        return None
+
+    def close(self) -> None: ...
+
+
+class Digest:
+    def __init__(self) -> None:
+        self.sha256 = hashlib.sha256()
+
+    async def write(self, chunks) -> None:
+        for chunk in chunks:
+            self.sha256.update(chunk)
+
+    async def finish(self) -> None: ...
+
+    def abort(self) -> None: ...
+
+
+async def test_a_session_that_moves_while_it_carries_much(only):
+    blob = random.Random(5).randbytes(MIB) * 8
+    moved = asyncio.Event()
+    async with both() as (near, far, here, there):
+        opening = asyncio.create_task(near.open())
+        offer = await far.next_offer()
+        theirs, sinks = offer.accept(), (Digest(), Digest())
+        ours = await opening
+        carrying = asyncio.gather(
+            ours.carry(Blob(blob, moved), sinks[0]), theirs.carry(Blob(blob, moved), sinks[1])
+        )
+        line = await here.said("path: direct ")
+        assert line.endswith("(was relay R)")
+        assert only is None or (" udp " in line) is (only is Transport.UDP)
+        await there.said("path: direct ")
+        moved.set()
+        await carrying
+        await asyncio.gather(near.finish(), far.finish())
+    assert {sink.sha256.digest() for sink in sinks} == {hashlib.sha256(blob).digest()}
+
+
+async def test_a_peer_that_does_not_move():
+    left, right = memory.pair(4096)
+    lines = Lines()
+    async with (
+        end(left, lines, initiator=True) as near,
+        Link(right, channel(initiator=False), initiator=False) as far,
+    ):
+        assert await lines.said("staying") == "staying on relay R: the peer does not move"
+        await asyncio.gather(near.finish(), far.finish())
+
+
+async def test_a_session_that_is_over_at_once_is_left_in_peace():
+    async with both() as (near, far, here, there):
+        await asyncio.gather(near.finish(), far.finish())
+    assert not [line for line in here + there if "path" in line]
+
+
+async def test_nothing_to_try(monkeypatch):
+    monkeypatch.setattr(module, "own_addresses", lambda *_: [])
+    async with both() as (near, far, here, _):
+        line = await here.said("staying")
+        assert line == "staying on relay R: the peer names no place where we could come"
+        await asyncio.gather(near.finish(), far.finish())
+
+
+class Peer:
+    """The far end by hand: it names candidates of its own choice, and tells what came there."""
+
+    def __init__(self, stream) -> None:
+        self.stream, self.channel = stream, channel(initiator=False)
+        stream.limit = MIB
+
+    def send(self, kind: RecordType, body: object = b"", *, final: bool = False) -> None:
+        self.stream.send(self.channel.seal(encode(kind, body), final))  # type: ignore[arg-type]
+
+    async def receive(self, kind: RecordType) -> bytes:
+        while True:
+            found, body = decode(self.channel.open(await self.stream.receive())[0])
+            if found is kind:
+                return body
+
+    def name(self, *candidates: Candidate) -> None:
+        self.send(RecordType.HELLO, pb.Hello(features=["move"], max_streams=8))
+        self.send(RecordType.CANDIDATES, write_candidates(Candidates(b"r" * 16, candidates)))
+
+
+@asynccontextmanager
+async def against_a_peer() -> AsyncIterator[tuple[Peer, Link, Lines]]:
+    left, right = memory.pair(4096)
+    lines = Lines()
+    async with end(left, lines, initiator=True) as near:
+        yield Peer(right), near, lines
+
+
+async def finish(peer: Peer, near: Link) -> None:
+    """The session goes on where it was, to its end."""
+    finishing = asyncio.create_task(near.finish())
+    assert await peer.receive(RecordType.FINAL) == b""
+    peer.send(RecordType.FINAL, final=True)
+    await finishing
+
+
+async def test_garbage_at_the_candidate(monkeypatch):
+    monkeypatch.setattr(module, "FIND_WITHIN", 0.5)
+
+    async def garbage(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(b"SSH-2.0-garbage\r\n" * 100)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(garbage, "127.0.0.1", 0) as server:
+        at = Endpoint.of(server.sockets[0].getsockname())
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mute:
+            mute.bind(("127.0.0.1", 0))
+            async with against_a_peer() as (peer, near, lines):
+                peer.name(
+                    Candidate(Transport.TCP, at),
+                    Candidate(Transport.UDP, Endpoint.of(mute.getsockname())),
+                )
+                assert "over the limit" in await lines.said("staying on relay R: ")
+                await finish(peer, near)
+
+
+async def test_nobody_at_the_candidate():
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        at = Endpoint.of(closed.getsockname())
+    async with against_a_peer() as (peer, near, lines):
+        peer.name(Candidate(Transport.TCP, at))
+        assert "Connection refused" in await lines.said("staying on relay R: ")
+        await finish(peer, near)
+
+
+async def test_another_session_of_the_same_peer_is_not_joined(monkeypatch):
+    """Its responder's listener, with the keys of another session."""
+    monkeypatch.setattr(module, "FIND_WITHIN", 0.5)
+    left, right = memory.pair(4096)
+    here, there = Lines(), Lines()
+    async with (
+        end(left, here, initiator=True) as near,
+        end(right, there, initiator=False, secret=b"x" * 32) as far,
+    ):
+        assert "closed at once" in await here.said("staying on relay R: ")
+        await asyncio.gather(near.finish(), far.finish())
+
+
+async def test_strangers_take_no_more_than_their_places(monkeypatch):
+    """Whoever comes to a responder's listener without the key is closed, and the session stays."""
+    left, right = memory.pair(4096)
+    lines = Lines()
+    async with end(right, lines, initiator=False) as far:
+        peer = Peer(left)
+        peer.channel = channel(initiator=True)
+        peer.name()
+        body = pb.Candidates.FromString(await peer.receive(RecordType.CANDIDATES))
+        local = bytes([127, 0, 0, 1])
+        (port,) = (
+            one.port for one in body.candidates if one.transport == pb.Candidate.TCP and one.ip == local
+        )
+        for _ in range(direct.MOST_CALLERS):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"\x04garbage")
+            assert await reader.read() == b""
+            writer.close()
+            await writer.wait_closed()
+        finishing = asyncio.create_task(far.finish())
+        await peer.receive(RecordType.FINAL)
+        peer.send(RecordType.FINAL, final=True)
+        await finishing
