@@ -66,6 +66,7 @@ def connector(
         Terminal(invocation),
         Way.RELAY if relay or address.force_relay else Way.DIRECT if direct else Way.ANY,
         secrets or {},
+        settings.stun,
     )
     return wish, settings
 

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Self
 
 from rdpeer.net.transport.tcp import TcpListener
 from rdpeer.protocol.candidates import Candidate, Transport
 from rdpeer.values import Endpoint
-
-Reflect = Callable[[socket.socket], Awaitable[Endpoint | None]]
-"""How a datagram socket of ours looks from outside, as far as somebody says; its socket stays as it is."""
 
 
 @dataclass

@@ -26,6 +26,7 @@ from rdpeer.net.pipe import Sink, Source
 from rdpeer.net.transport import FrameStream
 from rdpeer.net.transport.hole import TcpHole
 from rdpeer.peer import handshaking
+from rdpeer.peer.moving import Relayed, moving, reflectors_of
 from rdpeer.peer.paths import Attempt, VerifiedPath, race
 from rdpeer.peer.setup import why_relayed, within
 from rdpeer.peer.trust import Trust
@@ -41,7 +42,7 @@ from rdpeer.protocol.tokens import UsedTokens
 from rdpeer.protocol.traversal import LISTENER
 from rdpeer.store.identity import Identity
 from rdpeer.store.known_peers import Verdict
-from rdpeer.values import PeerId, PublicKey, ServerAddress
+from rdpeer.values import Endpoint, PeerId, PublicKey, ServerAddress
 
 
 class Way(Enum):
@@ -77,6 +78,8 @@ class Connection:
     channel: SecureChannel
     peer_key: PublicKey
     method: Method
+    relayed: Relayed | None
+    """What it takes to leave the relay, if the path is one and may be left."""
 
 
 class _Unmet(Exception):
@@ -99,9 +102,11 @@ class Connector:
     person: Person
     way: Way = Way.ANY
     secrets: dict[Method, bytes] = field(default_factory=dict, repr=False)
+    stun: ServerAddress | None = None
     _refused: set[Method] = field(default_factory=set, init=False)
     _used: UsedTokens = field(default_factory=UsedTokens, init=False)
     _relays: Relays = field(init=False)
+    _seen: Endpoint | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self._relays = Relays(self.server.address, self.relay_server)
@@ -134,6 +139,7 @@ class Connector:
         request = PunchRequest(self.peer, self.server, self._relays, force_relay=self.way is Way.RELAY)
         self.person.detail(f"asking {self.server.address} for {self.peer}")
         outcome = await converse(request)
+        self._seen = outcome.value.external
         with ExitStack() as open_hole:
             hole = outcome.listeners.get(LISTENER)
             if hole:
@@ -172,7 +178,13 @@ class Connector:
             self.person.note(f"the key of {self.peer} is {key.fingerprint}; only the server vouches for it")
         if judgement.verdict is not Verdict.KNOWN:
             self.trust.remember(pin)
-        return Connection(path.name, path.stream, path.handshake.channel, key, method)
+        return Connection(path.name, path.stream, path.handshake.channel, key, method, self._relayed(path))
+
+    def _relayed(self, path: VerifiedPath) -> Relayed | None:
+        if not path.is_relay or self.way is Way.RELAY:
+            return None
+        reflectors = reflectors_of(self.server, self.stun)
+        return Relayed.of(path.name, path.stream, path.handshake, self._seen, reflectors)
 
     def _method(self, path: VerifiedPath, server_signed: bool) -> Method:
         try:
@@ -221,7 +233,11 @@ async def pipe(
     """
     async with within(timeout) as limit:
         connection = await connector.connect()
-        async with Link(connection.stream, connection.channel, initiator=True) as link:
+        relayed = connection.relayed
+        async with (
+            Link(connection.stream, connection.channel, initiator=True, movable=relayed is not None) as link,
+            moving(link, relayed, connector.person.detail),
+        ):
             stream = await link.open(target)
             limit.reschedule(None)
             status = await stream.carry(source, sink, recv_only=recv_only, send_only=send_only)

@@ -20,6 +20,7 @@ from rdpeer.net.link import Link, Offer
 from rdpeer.net.transport import FrameStream
 from rdpeer.net.transport.hole import TcpHole, dial_until_heard
 from rdpeer.peer import handshaking
+from rdpeer.peer.moving import Relayed, moving
 from rdpeer.peer.nat import probe
 from rdpeer.peer.register import Member
 from rdpeer.peer.services import Busy, Guest, Service
@@ -44,6 +45,9 @@ MOST_ANSWERS = 256
 
 MOST_SESSIONS = 1000
 """Peers at the same time; the next one hears that we are busy."""
+
+MOST_SEARCHES = 16
+"""Relayed sessions that look for a direct path at the same time, with sockets for it; others wait."""
 
 Report = Callable[[str], None]
 
@@ -75,6 +79,7 @@ class Listener:
     _tasks: set[asyncio.Task[None]] = field(default_factory=set, init=False)
     _answers: int = field(default=0, init=False)
     _sessions: int = field(default=0, init=False)
+    _search: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_SEARCHES), init=False)
     _looking: asyncio.Task[None] | None = field(default=None, init=False)
     _only: asyncio.Task[None] | None = field(default=None, init=False)
     _passed: asyncio.Event = field(default_factory=asyncio.Event, init=False)
@@ -151,7 +156,8 @@ class Listener:
             return
         match outcome.value:
             case Joined(relay):
-                await self._admit(outcome.streams[RELAY], f"relay {relay}", lambda: None)
+                leg = outcome.streams[RELAY]
+                await self._admit(leg, f"relay {relay}", lambda: None, seen=notification.endpoint)
             case Refused(reason) | Dropped(reason):
                 self.report(f"somebody asked for us: refused, {reason}")
 
@@ -210,8 +216,18 @@ class Listener:
                 return
         await self._admit(stream, f"direct {initiator}", lambda: None)
 
-    async def _admit(self, stream: FrameStream, path: str, committed: Callable[[], object]) -> None:
-        """One connection, from its handshake to its end; ``committed`` is called when it is the one."""
+    async def _admit(
+        self,
+        stream: FrameStream,
+        path: str,
+        committed: Callable[[], object],
+        *,
+        seen: Endpoint | None = None,
+    ) -> None:
+        """One connection, from its handshake to its end; ``committed`` is called when it is the one.
+
+        ``seen``: where the server sees who comes, where that is not the stream's other end.
+        """
         handshake = ResponderHandshake(self.member.responder.peer, self.member.identity.key, self.gate)
         proven: list[InitiatorProven] = []
 
@@ -238,7 +254,7 @@ class Listener:
             await stream.close()
             return
         self.report(f"{self._who(proven[0], path)}: accepted by {end.method.name.lower()}")
-        await self._pass(stream, handshake, Guest(proven[0].peer, end.peer_key, path))
+        await self._pass(stream, handshake, Guest(proven[0].peer, end.peer_key, path, seen))
 
     @contextmanager
     def _waiting(self) -> Iterator[None]:
@@ -281,7 +297,11 @@ class Listener:
 
         Where a stream failed and the guest closed because of it, the stream's error is raised.
         """
-        async with Link(stream, handshake.channel, initiator=False) as link:
+        relayed = self._relayed(stream, handshake, guest)
+        async with (
+            Link(stream, handshake.channel, initiator=False, movable=relayed is not None) as link,
+            moving(link, relayed, lambda line: self.detail(f"{guest}: {line}")),
+        ):
             try:
                 async with asyncio.TaskGroup() as streams:
                     lost = await self._take_offers(link, streams, guest, service)
@@ -290,6 +310,12 @@ class Listener:
             if lost is not None:
                 raise lost
             await link.finish()
+
+    def _relayed(self, stream: FrameStream, handshake: ResponderHandshake, guest: Guest) -> Relayed | None:
+        """What it takes to leave the relay, if the guest came over one."""
+        if not guest.is_relayed or self.member.responder.relay_only:
+            return None
+        return Relayed.of(guest.path, stream, handshake, guest.seen, self.member.reflectors, self._search)
 
     async def _take_offers(
         self, link: Link, streams: asyncio.TaskGroup, guest: Guest, service: Service

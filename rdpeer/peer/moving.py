@@ -10,9 +10,9 @@ All of this happens beside the session, and whatever fails in it leaves the sess
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,15 +20,20 @@ from rdpeer.crypto.move_key import NONCE_BYTES, MoveKey
 from rdpeer.errors import NoPath, RdpeerError
 from rdpeer.net import direct
 from rdpeer.net.clock import monotonic
-from rdpeer.net.gathering import Gathering, Reflect
+from rdpeer.net.gathering import Gathering
 from rdpeer.net.interfaces import attached_subnets, own_addresses
 from rdpeer.net.link import Link
+from rdpeer.net.outbound import outbound
+from rdpeer.net.stun import reflexive
 from rdpeer.net.transport import FrameStream
 from rdpeer.net.transport.udp_stream import UdpStream
 from rdpeer.protocol.candidates import Candidate, Candidates, Surroundings, Transport, chosen, targets
 from rdpeer.protocol.checks import Checks
+from rdpeer.protocol.handshake import InitiatorHandshake
+from rdpeer.protocol.handshake_base import Handshake
 from rdpeer.protocol.joining import JOIN_BYTES
-from rdpeer.values import Endpoint
+from rdpeer.protocol.question import RendezvousServer
+from rdpeer.values import Endpoint, ServerAddress, WebAddress
 
 SETTLE = 0.5
 """Seconds that a session has lived before it is worth a move."""
@@ -44,36 +49,66 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Relayed:
-    """What there is to know of a session that begins on a relay.
+    """A session that begins on a relay, and may leave it.
 
     ``path`` is for people. ``relay`` is where we reached it, ``seen`` where the server saw the other
-    end, if it said. ``exporter`` and ``t2`` are the channel's secret and the handshake's transcript.
+    end, if it said. ``reflectors`` may tell how our datagrams look from outside. ``exporter`` and ``t2``
+    are the channel's secret and the handshake's transcript. ``turn`` is held while a path is sought.
     """
 
     initiator: bool
     path: str
     relay: Endpoint
     seen: Endpoint | None
+    reflectors: Sequence[ServerAddress]
     t2: bytes
     exporter: bytes = field(repr=False)
+    turn: AbstractAsyncContextManager[None] = field(default_factory=nullcontext)
+
+    @classmethod
+    def of(
+        cls,
+        path: str,
+        stream: FrameStream,
+        handshake: Handshake,
+        seen: Endpoint | None,
+        reflectors: Sequence[ServerAddress],
+        turn: AbstractAsyncContextManager[None] | None = None,
+    ) -> Relayed:
+        """From what the session was made of: ``handshake`` has authenticated over ``stream``."""
+        return cls(
+            isinstance(handshake, InitiatorHandshake),
+            path,
+            stream.remote,
+            seen,
+            reflectors,
+            handshake.transcript,
+            handshake.channel.exporter,
+            turn or nullcontext(),
+        )
 
 
-@contextlib.asynccontextmanager
-async def moving(link: Link, relayed: Relayed | None, reflect: Reflect, tell: Tell) -> AsyncIterator[None]:
+def reflectors_of(server: RendezvousServer, stun: ServerAddress | None) -> list[ServerAddress]:
+    """Who may tell how our datagrams look from outside: the STUN server that is set, and an rdpeer server."""
+    own = [] if isinstance(server.address, WebAddress) else [server.address]
+    return [stun, *own] if stun else own
+
+
+@asynccontextmanager
+async def moving(link: Link, relayed: Relayed | None, tell: Tell) -> AsyncIterator[None]:
     """Moves ``link``, if it is ``relayed`` and that can be done, while the block runs.
 
     ``tell`` gets the path that it is on then, or why it stays: a line each.
     """
-    work = [] if relayed is None else [_Move(link, relayed, reflect, tell).run()]
+    work = [] if relayed is None else [_Move(link, relayed, tell).run()]
     async with _beside(work):
         yield
 
 
 class _Move:
-    def __init__(self, link: Link, relayed: Relayed, reflect: Reflect, tell: Tell) -> None:
+    def __init__(self, link: Link, relayed: Relayed, tell: Tell) -> None:
         self._link = link
         self._relayed = relayed
-        self._reflect = reflect
         self._tell = tell
         self._surroundings = Surroundings(loopback=False, subnets=())
 
@@ -90,7 +125,13 @@ class _Move:
         """The stream that it is on then. NoPath says why it stays."""
         if not await self._link.may_move():
             raise NoPath("the peer does not move")
-        self._surroundings = Surroundings(self._relayed.relay.address.is_loopback, attached_subnets())
+        async with self._relayed.turn:
+            return await self._search()
+
+    async def _search(self) -> FrameStream:
+        family = outbound().family
+        over_loopback = self._relayed.relay.address.is_loopback
+        self._surroundings = Surroundings(over_loopback, attached_subnets(), family)
         addresses = own_addresses(self._relayed.relay.ip)
         listen = not self._relayed.initiator
         with await Gathering.open(addresses, limit=JOIN_BYTES, listen=listen) as gathering:
@@ -99,7 +140,8 @@ class _Move:
             return await meet(gathering, key, theirs)
 
     async def _ours(self, gathering: Gathering) -> tuple[Candidate, ...]:
-        seen = await asyncio.gather(*map(self._reflect, gathering.sockets))
+        asking = (reflexive(sock, self._relayed.reflectors) for sock in gathering.sockets)
+        seen = await asyncio.gather(*asking)
         outside = [Candidate(Transport.UDP, endpoint) for endpoint in seen if endpoint]
         if not outside:
             self._tell(
@@ -148,7 +190,7 @@ class _Move:
         for sock, there in gathering.facing(self._targets(theirs, Transport.UDP)):
             work.append(direct.answer(gathering, sock, Checks(key, there, monotonic()), key, keep))
         async with _beside(work):
-            with contextlib.suppress(TimeoutError):
+            with suppress(TimeoutError):
                 async with asyncio.timeout(WAIT_FOR):
                     return await self._link.moved()
         if not joined:
@@ -163,7 +205,7 @@ def _name(stream: FrameStream) -> str:
     return f"direct {stream.remote}{' udp' if isinstance(stream, UdpStream) else ''}"
 
 
-@contextlib.asynccontextmanager
+@asynccontextmanager
 async def _beside(work: Iterable[Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
     """Runs ``work`` while the block runs. What it raises is a bug, and is raised at the end."""
     tasks = [asyncio.create_task(each) for each in work]

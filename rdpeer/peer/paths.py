@@ -41,6 +41,10 @@ class VerifiedPath:
     handshake: InitiatorHandshake
     verified: Verified
 
+    @property
+    def is_relay(self) -> bool:
+        return self.name.startswith("relay ")
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:

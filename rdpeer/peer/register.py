@@ -10,6 +10,7 @@ from typing import Any
 
 from rdpeer.errors import RdpeerError
 from rdpeer.net.driver import converse
+from rdpeer.peer.moving import reflectors_of
 from rdpeer.peer.setup import rendezvous_server, why_relayed, within
 from rdpeer.protocol.answer import Answer, Responder
 from rdpeer.protocol.notifications import Notification
@@ -49,6 +50,7 @@ class Member:
             UsedTokens(),
             relay_only=why_relayed(self.server) is not None,
         )
+        self.reflectors = reflectors_of(self.server, settings.stun)
         self._confirmed = Confirmed(profile.confirmed)
 
     def registration(self, *, once: bool, patience: float | None) -> Registration:

@@ -11,7 +11,7 @@ from rdpeer.net.link import Offer
 from rdpeer.net.pipe import Sink, Source
 from rdpeer.net.process import Process
 from rdpeer.net.target import SocketTarget
-from rdpeer.values import PeerId, PublicKey, ServerAddress
+from rdpeer.values import Endpoint, PeerId, PublicKey, ServerAddress
 from rdpeer.wire.channel_pb2 import StreamRefused
 
 TARGET_TIMEOUT = 10.0
@@ -20,11 +20,19 @@ TARGET_TIMEOUT = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Guest:
-    """A peer that passed. ``peer`` is its ID as it says, which nothing proves; ``key`` is proven."""
+    """A peer that passed. ``peer`` is its ID as it says, which nothing proves; ``key`` is proven.
+
+    ``path`` is the one that it came over, ``seen`` where the server sees it, if that is another place.
+    """
 
     peer: PeerId | None
     key: PublicKey
     path: str
+    seen: Endpoint | None = None
+
+    @property
+    def is_relayed(self) -> bool:
+        return self.path.startswith("relay ")
 
     def __str__(self) -> str:
         return f"{self.peer or 'somebody'} {self.key.fingerprint}, {self.path}"

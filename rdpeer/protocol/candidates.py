@@ -14,7 +14,7 @@ from enum import IntEnum
 
 from rdpeer.crypto.move_key import NONCE_BYTES
 from rdpeer.errors import RemoteProtocolError
-from rdpeer.values import Endpoint
+from rdpeer.values import Endpoint, Family
 from rdpeer.wire import channel_pb2 as pb
 from rdpeer.wire.messages import parse
 
@@ -64,10 +64,14 @@ class Surroundings:
     """The relay was reached over it: the other end may be on this machine."""
     subnets: tuple[Subnet, ...]
     """Those that it is attached to."""
+    family: Family = Family.ANY
+    """The addresses that may be used at all."""
 
     def is_usable(self, endpoint: Endpoint) -> bool:
         """Whether anybody else could be asked to come to ``endpoint`` of ours."""
         address = endpoint.address
+        if not self.family.allows(endpoint):
+            return False
         if address.is_loopback:
             return self.loopback
         if address.version == 6:

@@ -52,6 +52,11 @@ class Offer:
     token: str | None
     local: Endpoint
 
+    @property
+    def external(self) -> Endpoint | None:
+        """Where the server sees the peer, if it said."""
+        return next((one.endpoint for one in self.candidates if one.kind is Kind.PUNCH), None)
+
 
 class PunchRequest(Question):
     """Asks for ``peer``; Done(Offer), which keeps LISTENER if a candidate needs our port.

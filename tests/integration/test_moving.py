@@ -6,18 +6,23 @@ import asyncio
 import hashlib
 import random
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+from parties import OPEN, Lines, Peers, Somebody
 
 from rdpeer.crypto.channel import SecureChannel
 from rdpeer.net import direct
 from rdpeer.net.link import Link
 from rdpeer.net.transport import memory
 from rdpeer.peer import moving as module
+from rdpeer.peer.connect import Way, pipe
 from rdpeer.peer.moving import Relayed, moving
+from rdpeer.peer.services import Standard
+from rdpeer.peer.ways import Ways
 from rdpeer.protocol.candidates import Candidate, Candidates, Transport, chosen, write_candidates
+from rdpeer.server import Server
 from rdpeer.values import Endpoint
 from rdpeer.wire import channel_pb2 as pb
 from rdpeer.wire.records import RecordType, decode, encode
@@ -48,39 +53,15 @@ def channel(*, initiator: bool) -> SecureChannel:
 
 
 def relayed(*, initiator: bool, secret: bytes = b"e" * 32) -> Relayed:
-    return Relayed(initiator, "relay R", RELAY, None, b"t" * 32, secret)
-
-
-class Lines(list[str]):
-    """What was told; ``said`` waits for a line."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._changed = asyncio.Event()
-
-    def tell(self, line: str) -> None:
-        self.append(line)
-        self._changed.set()
-
-    async def said(self, text: str) -> str:
-        while True:
-            for line in self:
-                if text in line:
-                    return line
-            self._changed.clear()
-            await self._changed.wait()
-
-
-async def nobody(_: socket.socket) -> Endpoint | None:
-    return None
+    return Relayed(initiator, "relay R", RELAY, None, (), b"t" * 32, secret)
 
 
 @asynccontextmanager
-async def end(stream, lines: Lines, reflect=nobody, **how) -> AsyncIterator[Link]:
+async def end(stream, lines: Lines, **how) -> AsyncIterator[Link]:
     initiator = how["initiator"]
     async with (
         Link(stream, channel(initiator=initiator), initiator=initiator, movable=True) as link,
-        moving(link, relayed(**how), reflect, lines.tell),
+        moving(link, relayed(**how), lines.tell),
     ):
         yield link
 
@@ -146,6 +127,32 @@ async def test_a_session_that_moves_while_it_carries_much(only):
         await carrying
         await asyncio.gather(near.finish(), far.finish())
     assert {sink.sha256.digest() for sink in sinks} == {hashlib.sha256(blob).digest()}
+
+
+@pytest.mark.parametrize("way", [Way.ANY, Way.RELAY])
+async def test_from_connect_to_listen(
+    server: Callable[..., Server], peers: Peers, monkeypatch: pytest.MonkeyPatch, way: Way
+) -> None:
+    """All of it, but that no direct path is found at first; ``--relay`` asks to stay."""
+    monkeypatch.setattr(Ways, "direct", lambda _: [])
+    blob, moved = random.Random(6).randbytes(3 * MIB), asyncio.Event()
+    sinks, person = (Digest(), Digest()), Somebody()
+    async with server() as running:
+        alice, bob = peers("alice", running), peers("bob", running)
+        service = Standard(Blob(blob, moved), sinks[0])
+        async with bob.listening(service, OPEN, one_peer=True) as listening:
+            connector = alice.connector(bob.id, person=person, way=way)
+            piping = asyncio.create_task(pipe(connector, "", Blob(blob, moved), sinks[1]))
+            if way is Way.ANY:
+                await person.details.said("path: direct .* \\(was relay 127.0.0.1:")
+                await listening.details.said(f"{alice.id} .*path: direct .* \\(was relay 127.0.0.1:")
+            moved.set()
+            await piping
+            await listening.task
+    assert {sink.sha256.digest() for sink in sinks} == {hashlib.sha256(blob).digest()}
+    (before,) = (line for line in listening.reports if "accepted" in line)
+    assert ", relay 127.0.0.1:" in before
+    assert (way is Way.ANY) == any("path: direct" in line for line in person.details)
 
 
 async def test_a_peer_that_does_not_move():
