@@ -10,7 +10,7 @@ from __future__ import annotations
 from rdpeer.errors import RemoteProtocolError
 from rdpeer.wire import kcp, stun
 from rdpeer.wire.frames import decode_header, header_size
-from rdpeer.wire.readable import Value
+from rdpeer.wire.readable import Shown, Value
 
 _CARRIES = kcp.ACK | kcp.DATA
 _FLAGS = {
@@ -44,7 +44,7 @@ def _stun(datagram: bytes) -> dict[str, Value] | None:
     if stun.parse_request(datagram) is not None:
         return {"binding": "request"}
     try:
-        return {"binding": "answer", "endpoint": str(stun.parse_answer(datagram, datagram[8:20]))}
+        return {"binding": "answer", "endpoint": Shown(stun.parse_answer(datagram, datagram[8:20]))}
     except RemoteProtocolError:
         return None
 

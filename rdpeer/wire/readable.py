@@ -39,7 +39,7 @@ _LENGTH_DELIMITED = 2
 _BARE = re.compile(r"[\w.:/@+-]+", re.ASCII)
 
 
-class _Shown(str):
+class Shown(str):
     """Text of our own making: it is never quoted, so that no text from the wire can look like it."""
 
     __slots__ = ()
@@ -97,7 +97,7 @@ def _text(value: Value) -> str:
             return "{" + " ".join(_pairs(value)) + "}"
         case list():
             return "[" + " ".join(_text(item) for item in value) + "]"
-        case _Shown():
+        case Shown():
             return value
         case str():
             return value if _BARE.fullmatch(value) else '"' + value.replace('"', "'") + '"'
@@ -114,7 +114,7 @@ def _field(field: FieldDescriptor, value: Any) -> Value:
         return _one(field, value)
     items = [_one(field, item) for item in value[:_MOST_ITEMS]]
     left = len(value) - len(items)
-    return items + ([_Shown(f"<{left} more>")] if left else [])
+    return items + ([Shown(f"<{left} more>")] if left else [])
 
 
 def _one(field: FieldDescriptor, value: Any) -> Value:
@@ -134,68 +134,68 @@ def _one(field: FieldDescriptor, value: Any) -> Value:
 def _number(field: FieldDescriptor, number: int) -> Value:
     """A number of an enum by its name, where it has one: the wire's enums are open."""
     known = field.enum_type.values_by_number.get(number) if field.enum_type else None
-    return _Shown(known.name) if known else number
+    return Shown(known.name) if known else number
 
 
 def _unknown(wire_type: int, data: Any) -> Value:
     if wire_type == _LENGTH_DELIMITED:
         return _size(data)
-    return data if isinstance(data, int) else _Shown("<a group>")
+    return data if isinstance(data, int) else Shown("<a group>")
 
 
-def _size(value: bytes | str) -> _Shown:
+def _size(value: bytes | str) -> Shown:
     unit = "bytes" if isinstance(value, bytes) else "characters"
-    return _Shown(f"<{len(value)} {unit}>")
+    return Shown(f"<{len(value)} {unit}>")
 
 
-def _hidden(value: bytes | str | int) -> _Shown:
-    return _Shown("<hidden>" if isinstance(value, int) else f"<hidden, {_size(value)[1:]}")
+def _hidden(value: bytes | str | int) -> Shown:
+    return Shown("<hidden>" if isinstance(value, int) else f"<hidden, {_size(value)[1:]}")
 
 
-def _token(value: str) -> _Shown:
+def _token(value: str) -> Shown:
     mark = hashlib.sha256(value.encode()).hexdigest()[:4]
-    return _Shown(f"<token #{mark}>")
+    return Shown(f"<token #{mark}>")
 
 
-def _endpoint(value: bytes) -> _Shown:
+def _endpoint(value: bytes) -> Shown:
     try:
-        return _Shown(unmangle(value) or "<none>")
+        return Shown(unmangle(value) or "<none>")
     except RemoteProtocolError:
-        return _Shown(f"<{len(value)} bytes, no endpoint>")
+        return Shown(f"<{len(value)} bytes, no endpoint>")
 
 
-def _key(value: bytes) -> _Shown:
+def _key(value: bytes) -> Shown:
     try:
-        return _Shown(PublicKey(value).fingerprint)
+        return Shown(PublicKey(value).fingerprint)
     except ValueError:
-        return _Shown(f"<{len(value)} bytes, no key>")
+        return Shown(f"<{len(value)} bytes, no key>")
 
 
-def _licence_key(value: str) -> _Shown:
+def _licence_key(value: str) -> Shown:
     """A server's key is public; a text in its place works as a password (docs/PROTOCOL.md 9.7)."""
     public = ServerKey(value).public
-    return _Shown(public.fingerprint) if public else _hidden(value)
+    return Shown(public.fingerprint) if public else _hidden(value)
 
 
 def _signed_id(value: bytes) -> Value:
     """A signature, not verified here, and the ID and key that it is for (docs/PROTOCOL.md 3.1)."""
     if not value:
-        return _Shown("<none>")
+        return Shown("<none>")
     try:
         if len(value) < _SIGNATURE:
             raise RemoteProtocolError("no room for a signature")
         return fields(parse(session_pb2.IdPk, value[_SIGNATURE:]))
     except RemoteProtocolError:
-        return _Shown(f"<{len(value)} bytes, no signed ID>")
+        return Shown(f"<{len(value)} bytes, no signed ID>")
 
 
-def _states(value: bytes) -> _Shown:
+def _states(value: bytes) -> Shown:
     """A bit a peer, in the order in which they were asked for."""
     bits = "".join(f"{byte:08b}" for byte in value[: _MOST_STATES // 8])
-    return _Shown(bits + ("..." if len(value) * 8 > _MOST_STATES else ""))
+    return Shown(bits + ("..." if len(value) * 8 > _MOST_STATES else ""))
 
 
-def _exchanged_key(value: bytes) -> _Shown:
+def _exchanged_key(value: bytes) -> Shown:
     return _key(value) if len(value) == 32 else _size(value)
 
 

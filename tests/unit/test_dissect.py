@@ -136,9 +136,11 @@ def test_stun() -> None:
     transaction = bytes(range(12))
     asked = stun.encode_request(transaction)
     answered = stun.encode_answer(transaction, Endpoint("203.0.113.5", 40000))
-    assert [str(part) for part in dissected(asked, answered)] == [
+    answered_v6 = stun.encode_answer(transaction, Endpoint("2001:db8::1", 40000))
+    assert [str(part) for part in dissected(asked, answered, answered_v6)] == [
         f"datagram, {len(asked)} bytes: STUN binding=request",
         "datagram, 32 bytes: STUN binding=answer endpoint=203.0.113.5:40000",
+        "datagram, 44 bytes: STUN binding=answer endpoint=[2001:db8::1]:40000",
     ]
     assert dissected(answered[:-1])[0].name == "unreadable"
 
