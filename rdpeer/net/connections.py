@@ -118,18 +118,18 @@ class Connection:
 
 
 class TracedConnection(Connection):
-    """A connection whose messages are told."""
+    """A connection whose messages are told; before another kind among the bases, of that kind."""
 
     __slots__ = ()
 
     async def receive(self, limit: int) -> bytes | None:
         payload = await super().receive(limit)
         if payload is not None:
-            trace.message(trace.RECEIVED, "tcp", self.remote, payload)
+            trace.message(trace.RECEIVED, self.kind, self.remote, payload)
         return payload
 
     def send(self, payload: bytes) -> None:
-        trace.message(trace.SENT, "tcp", self.remote, payload)
+        trace.message(trace.SENT, self.kind, self.remote, payload)
         super().send(payload)
 
 

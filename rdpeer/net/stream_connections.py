@@ -6,7 +6,7 @@ import asyncio
 
 from rdpeer.errors import ConnectionLost, RdpeerError
 from rdpeer.net.budget import Meter
-from rdpeer.net.connections import Connection
+from rdpeer.net.connections import Connection, TracedConnection
 from rdpeer.net.transport.tcp import TcpStream
 from rdpeer.net.transport.websocket import MAX_MESSAGE, WebSocketStream
 from rdpeer.values import Endpoint
@@ -55,6 +55,12 @@ class StreamConnection(Connection):
 
     def close(self) -> None:
         self.stream.abort()
+
+
+class TracedStreamConnection(TracedConnection, StreamConnection):
+    """One whose messages are told."""
+
+    __slots__ = ()
 
 
 async def framed(connection: Connection) -> StreamConnection:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
+from rdpeer.net import trace
 from rdpeer.net.connections import Connection
-from rdpeer.net.stream_connections import StreamConnection
+from rdpeer.net.stream_connections import StreamConnection, TracedStreamConnection
 from rdpeer.net.transport.websocket import WebSocketStream
 from rdpeer.values import Endpoint
 
@@ -33,7 +34,8 @@ class WebVisitor:
 
     def let_in(self, remote: Endpoint) -> StreamConnection | None:
         """As a connection of ``remote``; None where he does not want a WebSocket, and was told so."""
-        return StreamConnection(self.stream, remote) if self.stream.accept(self.request) else None
+        kind = TracedStreamConnection if trace.is_on() else StreamConnection
+        return kind(self.stream, remote) if self.stream.accept(self.request) else None
 
 
 async def greet(connection: Connection, tls: ssl.SSLContext | None, limit: int) -> WebVisitor:

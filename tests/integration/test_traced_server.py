@@ -7,8 +7,11 @@ from collections.abc import Callable
 
 import pytest
 from bare_clients import Datagrams, Stream, message
+from parties import Peers
 
+from rdpeer.peer.online import online
 from rdpeer.server import Server
+from rdpeer.values import PeerAddress, ServerAddress
 from rdpeer.wire import rendezvous_pb2 as wire
 
 PEER = "612345678"
@@ -38,4 +41,23 @@ async def test_each_message_is_told_once(
         ("->", "udp", "FetchLocalAddr"),
         ("<-", "tcp", "OnlineRequest"),
         ("->", "tcp", "OnlineResponse"),
+    ]
+
+
+async def test_a_websocket_s_messages_are_told_at_both_ends(
+    server: Callable[..., Server], peers: Peers, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "rdpeer.net.trace")
+    async with server() as running:
+        address = ServerAddress.parse(f"ws://127.0.0.1:{running.base + 2}")
+        alice = peers("alice", running, server=address)
+        await online(alice.settings, [PeerAddress(alice.id)])
+    told = [record.getMessage() for record in caplog.records if record.name == "rdpeer.net.trace"]
+    messages = sorted((line[:2], line.split()[1], line.split(": ")[1].split()[0]) for line in told)
+    assert messages == [
+        ("--", "ws", "connected"),
+        ("->", "ws", "OnlineRequest"),
+        ("->", "ws", "OnlineResponse"),
+        ("<-", "ws", "OnlineRequest"),
+        ("<-", "ws", "OnlineResponse"),
     ]
