@@ -86,6 +86,7 @@ class Link:
         self._streams: dict[int, Stream] = {}
         self._offers: deque[Offer] = deque()
         self._changed = asyncio.Event()
+        self._latest: list[SessionEvent] = []
         self._error: RdpeerError | None = None
         self._undelivered: ConnectionLost | None = None  # of a stream that had ended well here
         self._tasks: list[asyncio.Task[None]] = []
@@ -219,22 +220,26 @@ class Link:
             self._changed.set()
 
     async def _receive(self) -> None:
-        session, dispatch, transports = self._session, self._dispatch, self._transports
         closed = ConnectionLost("the peer closed the connection before its end")
-        events: list[SessionEvent] = []
         try:
-            while (payload := await transports.inward.receive()) is not None:
-                record, final = self._open_record(payload)
-                events = session.receive(record, final, self._now())
-                for event in events:
-                    dispatch(event)
-                if session.has_control:
-                    self._writer.wake()
+            while await self._transports.inward.pour(self._take):
+                pass  # the other end has left that transport
         except ConnectionLost as error:
             closed = error
-        if not session.final_received:
+        if not self._session.final_received:
             # A RESET that came last says why.
-            raise next((failure(event) for event in events if isinstance(event, StreamReset)), closed)
+            raise next((failure(event) for event in self._latest if isinstance(event, StreamReset)), closed)
+
+    def _take(self, payload: bytes) -> bool:
+        """Whether the next record comes on another transport."""
+        inward = self._transports.inward
+        record, final = self._open_record(payload)
+        self._latest = self._session.receive(record, final, self._now())
+        for event in self._latest:
+            self._dispatch(event)
+        if self._session.has_control:
+            self._writer.wake()
+        return self._transports.inward is not inward
 
     async def _keep_time(self) -> None:
         while (deadline := self._session.deadline) is not None:

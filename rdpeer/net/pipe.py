@@ -44,6 +44,9 @@ class Sink(Protocol):
         Raises ReaderGone, after which nothing more is to be written, or OSError when the sink fails.
         """
 
+    def write_now(self, chunk: memoryview) -> memoryview:
+        """Hands over what the consumer takes at once: what is left. A failure is left to ``write``."""
+
     async def finish(self) -> None:
         """Tells the consumer that nothing more comes: closes or half-closes. Raises OSError."""
 

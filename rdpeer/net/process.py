@@ -92,6 +92,10 @@ class Process:
         except BrokenPipeError:
             raise ReaderGone from None
 
+    def write_now(self, chunk: memoryview) -> memoryview:
+        """As :meth:`Sink.write_now`."""
+        return self._input.write_now(chunk)
+
     async def finish(self) -> None:
         """As :meth:`Sink.finish`: the program reads the end of its input."""
         await self._input.finish()

@@ -98,6 +98,15 @@ class FdSink:
             except BlockingIOError:
                 await _ready(loop.add_writer, loop.remove_writer, self._target)
 
+    def write_now(self, chunk: memoryview) -> memoryview:
+        """As :meth:`Sink.write_now`."""
+        if self._target is None:
+            return chunk
+        try:
+            return chunk[os.write(self._target, chunk) :]
+        except OSError:
+            return chunk
+
     async def finish(self) -> None:
         """As :meth:`Sink.finish`. Descriptors 0 to 2 are replaced by /dev/null and stay valid."""
         if self._fd >= 0:

@@ -50,6 +50,7 @@ class Stream:
         self._writer = writer
         self._forget = forget
         self._inbox: deque[memoryview] = deque()
+        self._idle_sink: Sink | None = None  # waits for data: takes it straight from on_data
         self._arrived = asyncio.Event()
         self._credit = asyncio.Event()
         self._opened = asyncio.Event()
@@ -127,7 +128,10 @@ class Stream:
         self.on_failed(PeerRefused(f"{text}: {event.detail}" if event.detail else text))
 
     def on_data(self, data: memoryview) -> None:
-        if not self._discarding.is_set():
+        if self._idle_sink is not None:
+            data = self._write_now(self._idle_sink, data)
+        if data and not self._discarding.is_set():
+            self._idle_sink = None
             self._inbox.append(data)
             self._arrived.set()
 
@@ -175,7 +179,7 @@ class Stream:
             while rest:
                 room = self._room_now() or await self._room()
                 self._session.data(self.number, rest[:room])
-                self._writer.wake()
+                self._writer.send_now()
                 rest = rest[room:]
 
     def _room_now(self) -> int:
@@ -213,6 +217,7 @@ class Stream:
         """Writes what comes, to its end."""
         while self._inbox or not self._ended:
             if not self._inbox:
+                self._idle_sink = sink
                 await self._arrival()
                 continue
             chunks = self._batch()
@@ -224,6 +229,12 @@ class Stream:
             self._session.consumed(self.number, sum(map(len, chunks)))
             if self._session.has_control:
                 self._writer.wake()
+
+    def _write_now(self, sink: Sink, data: memoryview) -> memoryview:
+        """What the sink does not take at once; no task is woken for the rest."""
+        left = sink.write_now(data)
+        self._session.consumed(self.number, len(data) - len(left))
+        return left
 
     def _batch(self) -> list[memoryview]:
         chunks, size = [], 0
@@ -243,6 +254,7 @@ class Stream:
         if self._discarding.is_set():
             return
         self._discarding.set()
+        self._idle_sink = None
         self._inbox.clear()
         if self._error is None:
             self._session.stop(self.number)

@@ -52,6 +52,13 @@ class SocketTarget:
         for chunk in chunks:
             await self._loop.sock_sendall(self._sock, chunk)
 
+    def write_now(self, chunk: memoryview) -> memoryview:
+        """As :meth:`Sink.write_now`."""
+        try:
+            return chunk[self._sock.send(chunk) :]
+        except OSError:
+            return chunk
+
     async def finish(self) -> None:
         """As :meth:`Sink.finish`: half-closes."""
         self._sock.shutdown(socket.SHUT_WR)

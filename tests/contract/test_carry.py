@@ -8,7 +8,7 @@ import hashlib
 import random
 
 import pytest
-from ends import Broken, Collector, Digest, Text, Zeros, channel, departed, finish, links, one_stream
+from ends import Broken, Collector, Digest, Hasty, Text, Zeros, channel, departed, finish, links, one_stream
 
 from rdpeer.errors import ConnectionLost, PeerRefused
 from rdpeer.net.link import Link
@@ -32,6 +32,16 @@ async def test_both_directions_to_the_end(joined):
         assert (here.data, there.data) == (b"answer", b"question")
         assert here.finished
         assert there.finished
+
+
+async def test_a_sink_that_takes_only_a_part_at_once_gets_all_in_order(joined):
+    data = random.Random(1).randbytes(3 * MIB + 1)
+    async with links(joined()) as (near, far):
+        ours, theirs = await one_stream(near, far)
+        there = Hasty()
+        await asyncio.gather(ours.carry(Text(data), Collector()), theirs.carry(Text(), there))
+        await finish(near, far)
+        assert there.data == data
 
 
 async def test_the_initiator_ends_first(joined):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
@@ -25,6 +26,11 @@ async def send_all(stream: FrameStream, payloads: list[bytes]) -> None:
         await stream.drain()
 
 
+def into(taken: list[bytes]) -> Callable[[bytes], bool]:
+    """A taker that keeps everything and never has enough."""
+    return lambda payload: taken.append(payload) is not None
+
+
 async def test_order_and_sizes(joined):
     payloads = [
         bytes([n % 256]) * size for n, size in enumerate([0, 1, 63, 64, 16383, 16384, 65536, 131072, 3])
@@ -34,6 +40,73 @@ async def test_order_and_sizes(joined):
         await send_all(left, payloads)
         await left.close()
         assert await receiving == payloads
+
+
+async def test_pouring_gives_each_payload_in_order_and_ends_with_the_stream(joined):
+    payloads = [bytes([n]) * size for n, size in enumerate([0, 1, 65536, 131072, 3])]
+    async with joined() as (left, right):
+        taken: list[bytes] = []
+        left.send(b"before")
+        pouring = asyncio.create_task(right.pour(into(taken)))
+        await send_all(left, payloads)
+        closing = asyncio.create_task(left.close())
+        assert not await pouring
+        assert taken == [b"before", *payloads]
+        await right.close()
+        await closing
+
+
+async def test_a_taker_that_has_enough_leaves_the_rest_to_be_received(joined):
+    async with joined() as (left, right):
+        taken: list[bytes] = []
+
+        def take(payload: bytes) -> bool:
+            taken.append(payload)
+            return payload == b"enough"
+
+        for payload in (b"one", b"enough", b"three", b"four", b"enough", b"six"):
+            left.send(payload)
+        assert await right.pour(take)
+        assert await right.receive() == b"three"
+        assert await right.pour(take)
+        closing = asyncio.create_task(left.close())
+        assert await everything(right) == [b"six"]
+        assert taken == [b"one", b"enough", b"four", b"enough"]
+        await right.close()
+        await closing
+
+
+async def test_what_the_taker_raises_ends_the_pouring(joined):
+    async with joined() as (left, right):
+        taken: list[bytes] = []
+
+        def take(payload: bytes) -> bool:
+            taken.append(payload)
+            if payload == b"bad":
+                raise RemoteProtocolError("no more of this")
+            return False
+
+        pouring = asyncio.create_task(right.pour(take))
+        left.send(b"good")
+        left.send(b"bad")
+        left.send(b"never looked at")
+        with pytest.raises(RemoteProtocolError, match="no more of this"):
+            await pouring
+        assert taken == [b"good", b"bad"]
+
+
+async def test_pouring_tells_an_abort_and_a_frame_over_the_limit(joined):
+    async with joined() as (left, right):
+        right.limit = 5
+        taken: list[bytes] = []
+        left.send(b"short")
+        left.send(b"too long")
+        with pytest.raises(RemoteProtocolError, match="limit of 5"):
+            await right.pour(into(taken))
+        assert taken == [b"short"]
+        left.abort()
+        with pytest.raises(ConnectionLost):
+            await left.pour(into(taken))
 
 
 async def test_what_was_sent_before_a_close_arrives(joined):

@@ -107,15 +107,18 @@ async def test_what_the_old_path_still_holds_comes_before_what_is_on_the_new_one
         receive, open_gate = old.receive, asyncio.Event()
 
         async def held() -> bytes | None:
+            payload = await receive()
             await open_gate.wait()
-            return await receive()
+            return payload
 
+        open_gate.set()
+        old.receive = held  # type: ignore[method-assign]
         ours, theirs = await one_stream(move.near, move.far)
         there = Collector()
         source = Pausing(blob, MIB // 2)
         carrying = asyncio.gather(ours.carry(source, Collector()), theirs.carry(Text(), there))
         await source.reached.wait()
-        old.receive = held  # type: ignore[method-assign]
+        open_gate.clear()
         source.go_on.set()
         assert move.near.move(NAME, move.new[0])
         await until(lambda: move.new[1]._unread > MIB // 2)  # type: ignore[attr-defined]

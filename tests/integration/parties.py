@@ -84,6 +84,9 @@ class Collector:
     async def write(self, chunks: Sequence[memoryview]) -> None:
         self.data += b"".join(chunks)
 
+    def write_now(self, chunk: memoryview) -> memoryview:
+        return chunk
+
     async def finish(self) -> None:
         self.finished = True
 

@@ -299,7 +299,7 @@ async def test_two_pairs_that_are_swapped_later(server: Servers, peers: Peers, s
             )
         assert {type(end) for end in ends} <= {RemoteProtocolError, ConnectionLost}
         for sink in (*sinks, *party.echo.received):
-            assert sink.data == b""
+            assert DATA.startswith(sink.data)  # what came before the swap was good
 
 
 async def one_of(*sending: object) -> None:

@@ -107,6 +107,20 @@ async def test_writing_more_than_a_pipe_holds(way):
     assert read == BLOB * 3
 
 
+async def test_writing_at_once_takes_what_fits():
+    output, input_ = os.pipe()
+    sink, source = FdSink(input_), FdSource(output)
+    view = memoryview(bytes(8 * 1024 * 1024))
+    left = sink.write_now(view)
+    assert 0 < len(left) < len(view)
+    assert sink.write_now(left) is left
+    source.close()
+    assert sink.write_now(left) is left
+    with pytest.raises(BrokenPipeError):
+        await sink.write([left])
+    sink.abort()
+
+
 async def test_a_shared_descriptor_keeps_its_flags():
     output, input_ = os.pipe()
     sink, source = FdSink(input_), FdSource(output)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from rdpeer.values import Endpoint
@@ -17,12 +18,8 @@ class FrameStream(Protocol):
     local: Endpoint
     remote: Endpoint
 
-    @property
-    def limit(self) -> int:
-        """Longest payload taken, in bytes; may be set at any time."""
-
-    @limit.setter
-    def limit(self, value: int) -> None: ...
+    limit: int
+    """Longest payload taken, in bytes; may be set at any time."""
 
     async def receive(self) -> bytes | None:
         """The next payload, or None at the orderly end of the stream, between frames.
@@ -31,6 +28,17 @@ class FrameStream(Protocol):
         RemoteProtocolError for a frame over the limit. Returns without suspending
         while payloads are at hand.
         """
+
+    async def pour(self, take: Callable[[bytes], bool]) -> bool:
+        """Gives ``take`` each payload as it arrives, instead of ``receive``, until it returns True: it has
+        enough, and ``receive`` goes on behind that one. Bulk data comes this way: no task is woken for it.
+
+        Returns False at the orderly end of the stream. Raises what ``receive`` would, or ``take`` does.
+        """
+        while (payload := await self.receive()) is not None:
+            if take(payload):
+                return True
+        return False
 
     def send(self, payload: bytes) -> None:
         """Queues one payload; never waits. What is sent on a broken stream is dropped: ``receive`` tells."""

@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 
 from rdpeer.errors import ConnectionLost, RdpeerError, RemoteProtocolError
+from rdpeer.net.transport import FrameStream
 from rdpeer.values import Endpoint
 
 _UNREAD_HIGH = 1024 * 1024
@@ -19,7 +20,7 @@ def pair(limit: int) -> tuple[MemoryStream, MemoryStream]:
     return left, right
 
 
-class MemoryStream:
+class MemoryStream(FrameStream):
     """A FrameStream whose other end is an object: what is sent lies in the receiver's queue."""
 
     def __init__(self, limit: int, port: int) -> None:

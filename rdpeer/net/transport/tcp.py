@@ -80,6 +80,8 @@ class TcpStream(asyncio.BufferedProtocol):
         self._ended = False
         self._error: RdpeerError | None = None
         self._arrival: asyncio.Future[None] | None = None
+        self._take: Callable[[bytes], bool] | None = None
+        self._take_error: Exception | None = None
         self._unsent: deque[bytes] = deque()
         self._unsent_size = 0
         self._paused = False
@@ -104,23 +106,27 @@ class TcpStream(asyncio.BufferedProtocol):
     async def receive(self) -> bytes | None:
         """As :meth:`FrameStream.receive`."""
         while not self._received:
-            self._cut_again()
-            if self._received:
-                break
-            if self._error is not None:
-                raise self._error
-            if self._ended and self._reader.pending:
-                raise ConnectionLost(f"the connection to {self.remote} ended inside a frame")
-            if self._ended:
+            if self._is_over():
                 return None
-            self._resume_reading()
-            self._arrival = asyncio.get_running_loop().create_future()
-            await self._arrival
-        payload = self._received.popleft()
-        self._unread -= len(payload) + _FRAME_COST
-        if self._unread <= _UNREAD_HIGH // 2 and not self._stepwise:
-            self._resume_reading()
-        return payload
+            if not self._received:
+                await self._arrives()
+        return self._next()
+
+    async def pour(self, take: Callable[[bytes], bool]) -> bool:
+        """As :meth:`FrameStream.pour`; ``take`` is called while asyncio reads the socket."""
+        self._take = take
+        try:
+            while self._take is not None:
+                if self._received:
+                    if take(self._next()):
+                        break
+                elif self._is_over():
+                    return self._take is None
+                else:
+                    await self._arrives()
+        finally:
+            self._take = None
+        return True
 
     def step(self) -> None:
         """From here on nothing behind a frame is read or looked at before ``receive`` is called again.
@@ -206,7 +212,8 @@ class TcpStream(asyncio.BufferedProtocol):
             self._pause_reading()  # receive() fails on it, unless the limit has been raised by then
         if self._unread > _UNREAD_HIGH or (self._stepwise and self._received):
             self._pause_reading()
-        self._wake_receiver()
+        if self._take is None or not self._reading:
+            self._wake_receiver()
 
     def eof_received(self) -> bool:
         self._ended = True
@@ -241,9 +248,51 @@ class TcpStream(asyncio.BufferedProtocol):
         if self._view is not None:
             self._view.release()  # asyncio still holds it, and the reader may have to grow its buffer
             self._view = None
-        for payload in self._reader.advance(count, 1 if self._stepwise else sys.maxsize):
+        most = 1 if self._stepwise else sys.maxsize
+        payloads = self._reader.advance(count, most)
+        while payloads and self._take is not None and not self._received:
+            payloads = self._pass(payloads, self._take)
+        for payload in payloads:
             self._received.append(payload)
             self._unread += len(payload) + _FRAME_COST
+
+    def _pass(self, payloads: list[bytes], take: Callable[[bytes], bool]) -> list[bytes]:
+        """What is left to take: the rest, or what the taker has made room for by raising the limit."""
+        try:
+            for index, payload in enumerate(payloads):
+                if take(payload):
+                    self._take = None
+                    return payloads[index + 1 :]
+        except Exception as error:  # asyncio would log it: it belongs to who waits in pour()
+            self._take_error = error
+            self._pause_reading()
+            return []
+        return self._reader.advance(0)
+
+    def _is_over(self) -> bool:
+        """Whether nothing more comes, in order; raises why where it is not. May cut payloads."""
+        if self._take_error is not None:
+            raise self._take_error
+        self._cut_again()
+        if self._received:
+            return False
+        if self._error is not None:
+            raise self._error
+        if self._ended and self._reader.pending:
+            raise ConnectionLost(f"the connection to {self.remote} ended inside a frame")
+        return self._ended
+
+    async def _arrives(self) -> None:
+        self._resume_reading()
+        self._arrival = asyncio.get_running_loop().create_future()
+        await self._arrival
+
+    def _next(self) -> bytes:
+        payload = self._received.popleft()
+        self._unread -= len(payload) + _FRAME_COST
+        if self._unread <= _UNREAD_HIGH // 2 and not self._stepwise:
+            self._resume_reading()
+        return payload
 
     def _cut_again(self) -> None:
         """A frame that was over the limit when it came may be within it now."""

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from rdpeer.errors import ConnectionLost, RdpeerError, RemoteProtocolError
 from rdpeer.net.batch import BatchSocket
 from rdpeer.net.clock import monotonic
+from rdpeer.net.transport import FrameStream
 from rdpeer.protocol.kcp_connection import KcpConnection
 from rdpeer.values import Endpoint
 from rdpeer.wire.frames import FrameReader, encode_frame
@@ -70,7 +71,7 @@ async def _established(
     return stream
 
 
-class UdpStream:
+class UdpStream(FrameStream):
     """A FrameStream over one UDP socket; made by :func:`connect` and :func:`accept`."""
 
     local: Endpoint

@@ -24,6 +24,7 @@ from websockets.uri import parse_uri
 from rdpeer.errors import ConnectionLost, RdpeerError, RemoteProtocolError
 from rdpeer.net.outbound import outbound
 from rdpeer.net.tls import client_tls, reason_of
+from rdpeer.net.transport import FrameStream
 from rdpeer.net.transport.dial import dial
 from rdpeer.values import Endpoint, WebAddress, printable
 
@@ -66,7 +67,7 @@ async def connect(address: WebAddress, *, limit: int, timeout: float) -> WebSock
     return stream
 
 
-class WebSocketStream(asyncio.BufferedProtocol):
+class WebSocketStream(asyncio.BufferedProtocol, FrameStream):
     """A FrameStream over one WebSocket, either end: made, then ``run_over``, then the handshake."""
 
     local: Endpoint
