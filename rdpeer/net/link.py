@@ -17,6 +17,7 @@ from rdpeer import __version__
 from rdpeer.crypto.channel import SecureChannel
 from rdpeer.crypto.secretstream import OVERHEAD
 from rdpeer.errors import ConnectionLost, RdpeerError
+from rdpeer.net import trace
 from rdpeer.net.record_writer import RecordWriter
 from rdpeer.net.stream import Stream, failure
 from rdpeer.net.transport import FrameStream
@@ -284,6 +285,7 @@ class Link:
     def _follow(self, name: bytes) -> None:
         """The other end has moved: the responder moves, too, and both leave the old stream."""
         stream = self._transports.follow(name)
+        trace.moved(self._open_record, stream)
         if not self._initiator and not self._session.final_sent:
             self._writer.move(stream, self._session.switch(name))
         self._leaving = asyncio.create_task(self._guard(self._transports.leave))

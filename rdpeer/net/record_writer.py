@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 
 from rdpeer.crypto.channel import SecureChannel
+from rdpeer.net import trace
 from rdpeer.net.transport import FrameStream
 from rdpeer.protocol.session import Session
 
@@ -71,6 +72,7 @@ class RecordWriter:
         """Sends the record ``last`` on the stream that is in use; all that follow it go on ``stream``."""
         self._stream.send(self._seal(last))
         self._stream = stream
+        trace.moved(self._seal, stream)
         self.wake()
 
     def _send_next(self) -> bool:

@@ -76,6 +76,14 @@ def opening(stream: FrameStream, handshake: Handshake) -> FrameStream:
     return _Opening(stream, handshake) if is_on() else stream
 
 
+def moved(function: Callable[..., object], stream: FrameStream) -> None:
+    """The direction of ``function``, a channel's ``seal`` or ``open``, goes on over ``stream``."""
+    if isinstance(function, _TracedSeal | _TracedOpen):
+        function.place = _place(stream)
+        what = "what we send goes" if isinstance(function, _TracedSeal) else "what we receive comes"
+        _happened(function.place, f"{what} this way from now on")
+
+
 def answering(answer: Answer) -> Answer:
     """``answer`` of a datagram socket that serves."""
     if not is_on():
@@ -146,7 +154,6 @@ class _Opening(FrameStream):
 
     def __init__(self, stream: FrameStream, handshake: Handshake) -> None:
         self._stream = stream
-        self._carrier = type(stream).__name__.removesuffix("Stream").lower()
         self._opened: set[str] = set()
         self.local, self.remote = stream.local, stream.remote
         handshake.on_channel = self._on_channel
@@ -181,27 +188,47 @@ class _Opening(FrameStream):
     def _first(self, direction: str, payload: bytes) -> None:
         if direction not in self._opened:
             self._opened.add(direction)
-            message(direction, self._carrier, self.remote, payload, between_peers=True)
+            _message(direction, _place(self._stream), payload, between_peers=True)
 
     def _on_channel(self, channel: SecureChannel) -> None:
         """From here on what is said is told by the channel, which outlives the handshake."""
-        place, seal, open_ = f"{self._carrier} {self.remote}", channel.seal, channel.open
-
-        def traced_seal(plaintext: bytes, final: bool = False) -> bytes:
-            _record(SENT, place, plaintext)
-            return seal(plaintext, final)
-
-        def traced_open(sealed: bytes) -> tuple[bytes, bool]:
-            plaintext, final = open_(sealed)
-            _record(RECEIVED, place, plaintext)
-            return plaintext, final
-
-        channel.seal, channel.open = traced_seal, traced_open
+        place = _place(self._stream)
+        channel.seal, channel.open = _TracedSeal(channel.seal, place), _TracedOpen(channel.open, place)
 
 
-def _message(direction: str, place: str, payload: bytes) -> None:
+class _TracedSeal:
+    """A channel's ``seal`` that tells what it seals."""
+
+    def __init__(self, seal: Callable[[bytes, bool], bytes], place: str) -> None:
+        self._seal = seal
+        self.place = place
+
+    def __call__(self, plaintext: bytes, final: bool = False) -> bytes:
+        _record(SENT, self.place, plaintext)
+        return self._seal(plaintext, final)
+
+
+class _TracedOpen:
+    """A channel's ``open`` that tells what it opened."""
+
+    def __init__(self, open_: Callable[[bytes], tuple[bytes, bool]], place: str) -> None:
+        self._open = open_
+        self.place = place
+
+    def __call__(self, sealed: bytes) -> tuple[bytes, bool]:
+        plaintext, final = self._open(sealed)
+        _record(RECEIVED, self.place, plaintext)
+        return plaintext, final
+
+
+def _place(stream: FrameStream) -> str:
+    """How it is carried, and the other end: ``tcp 203.0.113.5:21117``."""
+    return f"{type(stream).__name__.removesuffix('Stream').lower()} {stream.remote}"
+
+
+def _message(direction: str, place: str, payload: bytes, *, between_peers: bool = False) -> None:
     carrier, _, address = place.partition(" ")
-    message(direction, carrier, address, payload)
+    message(direction, carrier, address, payload, between_peers=between_peers)
 
 
 def _record(direction: str, place: str, record: bytes) -> None:

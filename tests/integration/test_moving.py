@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import random
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -153,6 +154,35 @@ async def test_from_connect_to_listen(
     (before,) = (line for line in listening.reports if "accepted" in line)
     assert ", relay 127.0.0.1:" in before
     assert (way is Way.ANY) == any("path: direct" in line for line in person.details)
+
+
+async def test_a_trace_follows_the_session(
+    server: Callable[..., Server],
+    peers: Peers,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(Ways, "direct", lambda _: [])
+    caplog.set_level(logging.DEBUG, "rdpeer.net.trace")
+    moved, person = asyncio.Event(), Somebody()
+    async with server() as running:
+        alice, bob = peers("alice", running), peers("bob", running)
+        service = Standard(Blob(b"", moved), Digest())
+        async with bob.listening(service, OPEN, one_peer=True) as listening:
+            connector = alice.connector(bob.id, person=person)
+            piping = asyncio.create_task(pipe(connector, "", Blob(b"data", moved), Digest()))
+            await person.details.said("path: direct ")
+            await listening.details.said("path: direct ")
+            moved.set()
+            await piping
+            await listening.task
+    relay = f"127.0.0.1:{running.base + 1}"
+    told = [record.getMessage() for record in caplog.records if record.name == "rdpeer.net.trace"]
+    assert len([line for line in told if line.endswith(" this way from now on")]) == 4
+    for record, on_relay in (("OPEN", True), ("SWITCH", True), ("END", False), ("FINAL", False)):
+        lines = [line for line in told if line.endswith(f": sealed {record}")]
+        assert lines
+        assert all((relay in line) is on_relay for line in lines), lines
 
 
 async def test_a_peer_that_does_not_move():
