@@ -138,8 +138,8 @@ class Listener:
 
     async def _look_at_nat(self, responder: Responder) -> None:
         where = responder.registered_at
-        if where.is_loopback:
-            return  # no NAT is between
+        if where.is_loopback or responder.relay_only:
+            return  # no NAT is between, or nothing depends on it
         try:
             found = await probe(where)
         except RdpeerError as error:

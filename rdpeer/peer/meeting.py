@@ -37,6 +37,7 @@ async def meet(
     what fails on any other stream goes to ``report``. Raises NoPath where nobody came.
     """
     met: asyncio.Future[VerifiedPath] = asyncio.get_running_loop().create_future()
+    taken: list[FrameStream] = []
 
     async def check(stream: FrameStream) -> None:
         try:
@@ -52,9 +53,7 @@ async def meet(
             else:
                 report(f"direct {stream.remote}: {error}")
         else:
-            if met.done():
-                path.stream.abort()
-            else:
+            if not met.done():
                 met.set_result(path)
 
     async def take() -> None:
@@ -62,18 +61,28 @@ async def meet(
             if dial:
                 await hole.dial(dial)
             for _ in range(MOST_STREAMS):
-                checks.create_task(check(await hole.accept()))
+                taken.append(await hole.accept())
+                checks.create_task(check(taken[-1]))
 
     taking = asyncio.create_task(take())
     try:
-        async with asyncio.timeout(MEET_FOR):
+        path = await _within(MEET_FOR, met, hole, taking)
+        taken.remove(path.stream)
+        return path
+    finally:
+        for stream in taken:  # also those whose check has not begun
+            stream.abort()
+
+
+async def _within(
+    seconds: float, met: asyncio.Future[VerifiedPath], hole: TcpHole, taking: asyncio.Task[None]
+) -> VerifiedPath:
+    """What comes of ``met`` in that time; ``taking`` is over when this ends."""
+    try:
+        async with asyncio.timeout(seconds):
             return await met
     except TimeoutError:
-        raise NoPath(hole.failure or f"no answer within {MEET_FOR:g} s") from None
-    except BaseException:
-        if met.done() and not met.cancelled() and not met.exception():
-            met.result().stream.abort()
-        raise
+        raise NoPath(hole.failure or f"no answer within {seconds:g} s") from None
     finally:
         taking.cancel()
         await asyncio.gather(taking, return_exceptions=True)

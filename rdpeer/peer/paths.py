@@ -50,12 +50,14 @@ class VerifiedPath:
 class Attempt:
     """One way to try. ``run`` raises RdpeerError where it does not work, and closes what it opened.
 
+    ``at_once``: a relay where the peer waits already, so that nothing is saved by asking later.
     ``pending``: what keeps it, for people, as long as it runs.
     """
 
     name: str
     run: Callable[[], Awaitable[VerifiedPath]]
     is_relay: bool = False
+    at_once: bool = False
     pending: Callable[[], str] = lambda: "no answer"
 
 
@@ -124,7 +126,7 @@ class _Race:
         await asyncio.gather(*self._running, return_exceptions=True)
 
     async def _run(self, attempt: Attempt) -> VerifiedPath:
-        if attempt.is_relay:
+        if attempt.is_relay and not attempt.at_once:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._directs_failed.wait(), RELAY_DELAY)
         return await attempt.run()

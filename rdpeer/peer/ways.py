@@ -54,7 +54,8 @@ class Ways:
     def relay(self) -> Attempt:
         """The one that always works."""
         name = f"relay {self.relay_at}"
-        return Attempt(name, partial(self._relay, name), is_relay=True)
+        waits_there = self.offer.token is not None
+        return Attempt(name, partial(self._relay, name), is_relay=True, at_once=waits_there)
 
     def _to(self, candidate: Candidate, hole: TcpHole | None) -> Attempt:
         endpoint = candidate.endpoint

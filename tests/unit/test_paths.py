@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 
@@ -164,6 +165,38 @@ async def test_the_relay_is_asked_for_at_once_when_direct_attempts_have_failed()
     direct, relay = Way("direct 1").fail(NoPath("refused")), Way("relay", relay=True).verify()
     assert await run(direct, relay, reports=reports) is relay.path
     assert reports == ["direct 1: refused"]
+
+
+async def test_a_relay_where_the_peer_waits_already_is_joined_at_once() -> None:
+    direct, relay = Way("direct"), Way("relay", relay=True)
+    waiting = replace(relay.attempt, at_once=True)
+    racing = asyncio.create_task(race([direct.attempt, waiting], [].append))
+    await relay.started.wait()
+    direct.verify()
+    assert await racing is direct.path
+
+
+async def test_what_became_of_the_others_is_told() -> None:
+    reports: list[str] = []
+    relay = Way("relay", relay=True).verify()
+    waiting = replace(relay.attempt, at_once=True)
+    direct, later = Way("direct 1"), Way("direct 2")
+    racing = asyncio.create_task(race([waiting, direct.attempt, later.attempt], reports.append))
+    await relay.started.wait()
+    await turns()
+    direct.verify()
+    assert await racing is direct.path
+    assert sorted(reports) == ["direct 2: not verified in time: no answer", "relay: not needed"]
+
+
+async def test_what_keeps_an_attempt_is_told_when_it_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paths, "RELAY_DELAY", 0)
+    monkeypatch.setattr(paths, "HEAD_START", 0.01)
+    reports: list[str] = []
+    direct, relay = Way("direct"), Way("relay", relay=True).verify()
+    refused = replace(direct.attempt, pending=lambda: "refused")
+    assert await race([refused, relay.attempt], reports.append) is relay.path
+    assert reports == ["direct: not verified in time: refused"]
 
 
 async def test_a_relay_alone_waits_for_nothing() -> None:

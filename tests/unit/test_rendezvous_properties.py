@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rdpeer.errors import RdpeerError
+from rdpeer.protocol.answer import Answer, Responder
 from rdpeer.protocol.conversation import (
     Command,
     DatagramReceived,
@@ -15,18 +16,24 @@ from rdpeer.protocol.conversation import (
     Done,
     Fail,
     FrameReceived,
+    Listen,
+    OpenStream,
     Rebind,
     SendDatagram,
     SocketBound,
     Started,
     StreamOpened,
 )
+from rdpeer.protocol.nat import Mapping, NatProbe
+from rdpeer.protocol.notifications import read_notification
 from rdpeer.protocol.online import OnlineQuery
 from rdpeer.protocol.question import Question, RendezvousServer
 from rdpeer.protocol.registration import Registrant, Registration
 from rdpeer.protocol.relay_leg import RelayRequest
 from rdpeer.protocol.relays import Relays
 from rdpeer.protocol.rendezvous import PunchRequest
+from rdpeer.protocol.tokens import UsedTokens, fresh_token
+from rdpeer.protocol.traversal import may_dial
 from rdpeer.values import Endpoint, PeerId, PublicKey, ServerAddress, ServerKey
 from rdpeer.wire import rendezvous_pb2 as pb
 from rdpeer.wire.messages import parse
@@ -60,7 +67,20 @@ MESSAGES = st.one_of(
         _SMALL,
     ),
     st.builds(lambda s: pb.RendezvousMessage(online_response=pb.OnlineResponse(states=s)), _SMALL),
-    st.builds(lambda a: pb.RendezvousMessage(punch_hole=pb.PunchHole(socket_addr=a)), _SMALL),
+    st.builds(
+        lambda a, r, n, f: pb.RendezvousMessage(
+            punch_hole=pb.PunchHole(socket_addr=a, relay_server=r, nat_type=n, force_relay=f)
+        ),
+        _SMALL,
+        st.text(max_size=40),
+        st.integers(-9, 9),
+        st.booleans(),
+    ),
+    st.builds(
+        lambda p, a: pb.RendezvousMessage(test_nat_response=pb.TestNatResponse(port=p, socket_addr=a)),
+        st.integers(-(2**31), 2**31 - 1),
+        _SMALL,
+    ),
     st.builds(
         lambda a, u: pb.RendezvousMessage(request_relay=pb.RequestRelay(socket_addr=a, uuid=u)),
         _SMALL,
@@ -89,6 +109,35 @@ def test_any_answer_to_a_question_ends_it_or_goes_on(payload: bytes) -> None:
             if isinstance(command, Fail):
                 assert isinstance(command.error, RdpeerError)
                 assert str(command.error).isprintable()
+
+
+@given(PAYLOADS, st.sampled_from(Mapping))
+def test_any_notification_is_answered_or_dropped(payload: bytes, mapping: Mapping) -> None:
+    """And nothing is dialled but what may be, by an answer or beside it."""
+    responder = Responder(PEER, SERVER, Relays(ADDRESS), UsedTokens(), mapping)
+    try:
+        notification = read_notification(parse(pb.RendezvousMessage, payload))
+    except RdpeerError:
+        return
+    if notification is None:
+        return
+    answer = Answer(responder, notification, fresh_token())
+    commands = answer.handle(Started(), 0.0)
+    if any(isinstance(command, OpenStream) for command in commands):
+        commands += answer.handle(StreamOpened("server", HERE, REMOTE), 0.0)
+    dialled = [command.dial for command in commands if isinstance(command, Listen)]
+    for endpoint in filter(None, [*dialled, answer.dials]):
+        assert may_dial(endpoint, None)
+
+
+@given(PAYLOADS)
+def test_any_answer_to_a_nat_probe_ends_it_or_goes_on(payload: bytes) -> None:
+    probe = NatProbe(ADDRESS)
+    probe.handle(Started(), 0.0)
+    probe.handle(StreamOpened("server", HERE, REMOTE), 0.0)
+    for command in probe.handle(FrameReceived("server", payload), 0.0):
+        assert isinstance(command, Done)
+        assert command.value.reason.isprintable()
 
 
 @given(st.lists(PAYLOADS, max_size=8))
