@@ -11,6 +11,8 @@ from rdpeer.cli import server_admin, voice
 from rdpeer.cli.common import Group, Invocation, run
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rdpeer.server import Server, ServerOptions
 
 
@@ -85,6 +87,16 @@ if TYPE_CHECKING:
     help="To how much; 32 unless given.",
 )
 @click.option("--relay-idle", metavar="SECONDS", type=float, help="End pairs that carry nothing for so long.")
+@click.option(
+    "--drain",
+    metavar="SECONDS",
+    type=float,
+    help="How long relayed pairs may go on when it is asked to stop; 30 unless given.",
+)
+@click.option("--access-log", metavar="FILE", help="Write an entry for each request there; '-' is stderr.")
+@click.option("--log-format", metavar="text|json", help="How; text unless given.")
+@click.option("--log-level", metavar="error|warning|info|debug", help="What else goes to stderr.")
+@click.option("--metrics", metavar="ADDRESS:PORT", help="A loopback address where Prometheus may ask.")
 @click.option("--ready-file", metavar="PATH", help="Write the server's link there when it is ready.")
 @click.pass_context
 def command(
@@ -106,38 +118,69 @@ def command(
     context.meta[server_admin.DATA_DIR] = folder
     if context.invoked_subcommand is not None:
         return
+    from rdpeer.cli import server_log
     from rdpeer.server import configuration
     from rdpeer.store.files import make_folder
 
     make_folder(folder)
     named = {name.replace("_", "-"): value for name, value in given.items() if value not in (None, ())}
-    options = configuration.load(folder, named, Path(config) if config else None)
-    _log(invocation.verbosity)
-    run(lambda: _serve(options, Path(ready_file) if ready_file else None), service=True)
+
+    def load() -> ServerOptions:
+        return configuration.load(folder, named, Path(config) if config else None)
+
+    options = load()
+    server_log.set_up(options, invocation.verbosity)
+    run(lambda: _serve(options, load, Path(ready_file) if ready_file else None), service=True)
 
 
 for admin_command in server_admin.COMMANDS:
     command.add_command(admin_command)
 
 
-async def _serve(options: ServerOptions, ready: Path | None) -> None:
+async def _serve(options: ServerOptions, load: Callable[[], ServerOptions], ready: Path | None) -> None:
+    from rdpeer.net import service_manager, signals
     from rdpeer.server import Server
     from rdpeer.store.files import ready_file
 
     with ready_file(ready) as is_ready:
-        async with Server(options) as server:
-            if options.is_rendezvous:
-                _invite(server, options)
-            else:
-                voice.note(f"relay at {server.relay_address}, key {server.key}")
-                voice.note(f"port to open: {server.base + 1}/tcp, for WebSocket {server.base + 3}/tcp")
-            is_ready(str(server.link))
-            await server.serve()
+        async with Server(options, load) as server:
+            _invite(server, options)
+            with signals.hang_up_means(lambda: _reload(server)):
+                is_ready(str(server.link))
+                service_manager.notify(service_manager.READY)
+                try:
+                    await server.serve()
+                finally:
+                    service_manager.notify(service_manager.STOPPING)
+                    await _drain(server)
+
+
+async def _drain(server: Server) -> None:
+    seconds = server.operator.options.drain
+    if server.pairs:
+        voice.note(f"waiting for {len(server.pairs)} relayed pairs to end, {seconds:g} s at most")
+        await server.drain(seconds)
+
+
+def _reload(server: Server) -> None:
+    from rdpeer.errors import RdpeerError
+    from rdpeer.net import service_manager
+
+    service_manager.notify(service_manager.reloading())
+    try:
+        server.reload()
+    except RdpeerError as error:
+        voice.error(f"nothing was reloaded: {error}")
+    service_manager.notify(service_manager.READY)
 
 
 def _invite(server: Server, options: ServerOptions) -> None:
     from rdpeer.server.options import EVERYWHERE, private_host
 
+    if not options.is_rendezvous:
+        voice.note(f"relay at {server.relay_address}, key {server.key}")
+        voice.note(f"port to open: {server.base + 1}/tcp, for WebSocket {server.base + 3}/tcp")
+        return
     base, host = server.base, server.link.server.host
     if server.imported is not None:
         voice.note(f"took over {server.imported} peers of hbbs")
@@ -148,18 +191,3 @@ def _invite(server: Server, options: ServerOptions) -> None:
     if options.address is None and options.bind == EVERYWHERE and private_host(host):
         voice.hint(f"{host} means nothing outside this network; --address names the host that peers reach")
     voice.paste(f"rdpeer config import '{server.link}'")
-
-
-def _log(verbosity: int) -> None:
-    """Errors always, events with ``-v``: each one line on stderr."""
-    import logging
-
-    class Voice(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            text = record.getMessage()
-            if record.exc_info and record.exc_info[1] is not None:
-                text += f": {record.exc_info[1]!r}"
-            (voice.error if record.levelno >= logging.ERROR else voice.note)(text)
-
-    logging.basicConfig(handlers=[Voice()], level=logging.WARNING)
-    logging.getLogger("rdpeer").setLevel(logging.INFO if verbosity else logging.WARNING)

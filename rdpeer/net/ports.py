@@ -24,7 +24,7 @@ from typing import Literal
 from rdpeer.errors import UsageError
 from rdpeer.net.connections import Listener
 from rdpeer.net.interfaces import address_towards
-from rdpeer.values import join_host_port
+from rdpeer.values import Endpoint, join_host_port
 
 Service = Literal["rendezvous", "relay"]
 
@@ -77,6 +77,18 @@ def bind_ports(addresses: Sequence[str], base: int, only: Service | None = None)
         except _PortTaken:
             continue
     raise UsageError("cannot find free ports")
+
+
+def listen_locally(address: Endpoint) -> Listener:
+    """Listens at a loopback address, for this machine alone; UsageError where that cannot be."""
+    if not address.address.is_loopback:
+        raise UsageError(f"{address} is not a loopback address", hint="others would read it; use a proxy")
+    try:
+        return _bind(address.ip, address.port, socket.SOCK_STREAM)
+    except _PortTaken as taken:
+        raise UsageError(str(taken)) from None
+    except OSError as error:
+        raise UsageError(f"cannot listen at {address}: {error.strerror}") from None
 
 
 def local_address(addresses: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ start stays ignored: nohup, and ``&`` in a script, mean it so.
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -65,6 +66,25 @@ async def _until_stopped(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
             if not received:
                 raise
             raise Stopped(received[0]) from error
+
+
+@contextmanager
+def hang_up_means(action: Callable[[], None]) -> Iterator[None]:
+    """Inside ``run``: a hang-up has the loop call ``action``, and stops nothing.
+
+    It is a terminal's only where standard input is one; then it still stops the process, as does everything
+    where there is no such signal, and one that is ignored stays so.
+    """
+    number = getattr(signal, "SIGHUP", None)
+    if number is None or signal.getsignal(number) is signal.SIG_IGN or os.isatty(0):
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    previous = signal.signal(number, lambda *_: loop.call_soon_threadsafe(action))
+    try:
+        yield
+    finally:
+        signal.signal(number, previous)
 
 
 @contextmanager

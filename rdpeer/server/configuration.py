@@ -50,6 +50,11 @@ KINDS: dict[str, type] = {
     "blacklist": Path,
     "limit-speed": float,
     "relay-idle": float,
+    "drain": float,
+    "access-log": str,
+    "log-format": str,
+    "log-level": str,
+    "metrics": str,
 }
 """The options that may stand in a file. A list may also be one text, its items separated by commas."""
 

@@ -36,7 +36,10 @@ Row = dict[str, Any]
 
 log = logging.getLogger(__name__)
 
-_NEED_RESTART = ("port", "bind", "address", "key", "only", "limits")
+_NEED_RESTART = (
+    *("port", "bind", "address", "key", "only", "limits"),
+    *("access_log", "log_format", "log_level", "metrics"),
+)
 _DAY = 24 * 3600.0
 
 

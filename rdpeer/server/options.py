@@ -19,11 +19,14 @@ from rdpeer.server.enrolment import Mode
 from rdpeer.server.forwarded import TrustedProxies
 from rdpeer.server.limits import Limits
 from rdpeer.store import authorized_peers
-from rdpeer.values import BASE_PORT, PublicKey, ServerAddress, ServerKey, printable
+from rdpeer.values import BASE_PORT, Endpoint, PublicKey, ServerAddress, ServerKey, printable
 
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - a server is there to be reached
 BLOCKLIST, BLACKLIST = "blocklist.txt", "blacklist.txt"
 """In the data folder, as hbbr has it."""
+
+LOG_FORMATS = ("text", "json")
+LOG_LEVELS = ("error", "warning", "info", "debug")
 
 OWN_KEY = ("-", "_")
 """How hbbs spells the key pair in the data folder."""
@@ -86,6 +89,17 @@ class ServerOptions:
     relay_idle: float | None = None
     """Seconds after which a pair that carries nothing is ended."""
 
+    drain: float = 30.0
+    """Seconds that relayed pairs have to end when the server is asked to stop."""
+
+    access_log: str | None = None
+    """The file that gets an entry for each request; ``-`` for standard error."""
+
+    log_format: str = "text"
+    log_level: str = "warning"
+    metrics: str | None = None
+    """The loopback endpoint where Prometheus may ask."""
+
     limits: Limits = field(default_factory=Limits)
     pump: PumpName = "auto"
 
@@ -99,13 +113,20 @@ class ServerOptions:
             TrustedProxies(self.trust_proxy)
             if self.address is not None:
                 ServerAddress(self.address)
+            if self.metrics is not None:
+                Endpoint.parse(self.metrics)
         except ValueError as error:
             raise UsageError(str(error)) from None
         if self.only not in (None, "rendezvous", "relay"):
             raise UsageError(
                 f"no such service: {quoted(self.only)}", hint="services are rendezvous and relay"
             )
+        for value, known in ((self.log_format, LOG_FORMATS), (self.log_level, LOG_LEVELS)):
+            if value not in known:
+                raise UsageError(f"{quoted(value)} is none of {', '.join(known)}")
         _ = self.demanded_key
+        if not 0 <= self.drain < math.inf:
+            raise UsageError(f"not a number of seconds: {self.drain:g}")
         for number in (self.single_bandwidth, self.total_bandwidth, self.limit_speed, self.relay_idle):
             if number is not None and not 0 < number < math.inf:
                 raise UsageError(f"not a limit above 0: {number:g}")

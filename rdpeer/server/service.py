@@ -14,11 +14,19 @@ from typing import Self
 from rdpeer.errors import UsageError
 from rdpeer.net import control
 from rdpeer.net.clock import wall
-from rdpeer.net.ports import ServerPorts, allow_descriptors, bind_ports, local_address
+from rdpeer.net.connections import Listener
+from rdpeer.net.page import serve_page
+from rdpeer.net.ports import (
+    ServerPorts,
+    allow_descriptors,
+    bind_ports,
+    listen_locally,
+    local_address,
+)
 from rdpeer.net.pump import make_pump
 from rdpeer.net.tls import load_certificate
 from rdpeer.net.transport.dial import answers
-from rdpeer.server import hbbs
+from rdpeer.server import hbbs, metrics
 from rdpeer.server.admin import SOCKET, Admin
 from rdpeer.server.admission import Admission
 from rdpeer.server.blocks import Blocks
@@ -42,7 +50,15 @@ from rdpeer.server.relays import Relays
 from rdpeer.server.rendezvous import Rendezvous
 from rdpeer.server.web import Door, Web
 from rdpeer.store.files import make_folder
-from rdpeer.values import RELAY_PATH, RENDEZVOUS_PATH, PublicKey, ServerAddress, ServerKey, ServerLink
+from rdpeer.values import (
+    RELAY_PATH,
+    RENDEZVOUS_PATH,
+    Endpoint,
+    PublicKey,
+    ServerAddress,
+    ServerKey,
+    ServerLink,
+)
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +97,7 @@ class Server:
         self._resources = ExitStack()
         self._rendezvous: Rendezvous | None = None
         self._control: control.Listener | None = None
+        self._metrics: Listener | None = None
 
     async def __aenter__(self) -> Self:
         try:
@@ -197,6 +214,8 @@ class Server:
             set(blocked),
         )
         self._open_admin(options.data_dir / SOCKET)
+        if options.metrics is not None:
+            self._metrics = self._resources.enter_context(listen_locally(Endpoint.parse(options.metrics)))
         self._running = [asyncio.create_task(self._run(ports))]
         if self._rendezvous:
             self._running.append(asyncio.create_task(self._rendezvous.writer.run()))
@@ -246,6 +265,8 @@ class Server:
             yield from self._rendezvous.services(ports)
         yield from self._relay.services(ports)
         yield from self._web(ports).services()
+        if self._metrics:
+            yield serve_page(self._metrics, metrics.PATH, lambda: metrics.render(self.operator.status()))
         if self._control:
             yield control.serve(self._control, Admin(self.operator, self.reload).answer)
         yield _every(_SWEEP, self._sweep_now)
