@@ -55,6 +55,22 @@ table ip blocked {
 }
 """
 
+_NO_TCP = """
+table inet blocked {{
+  chain out {{
+    type filter hook output priority filter;
+    ip daddr != {server} meta l4proto tcp drop
+    meta nfproto ipv6 meta l4proto tcp drop
+  }}
+}}
+"""
+
+_NOTHING = """
+table ip alone {{
+  chain out {{ type filter hook output priority filter; ip daddr != {server} drop; }}
+}}
+"""
+
 _numbers = itertools.count()
 
 
@@ -113,9 +129,20 @@ class Host:
     def add_address(self, address: str) -> None:
         self.space.ip("address", "add", f"{address}/{PUBLIC}", "dev", "wan")
 
+    def add_v6(self, address: str) -> None:
+        self.space.ip("address", "add", f"{address}/64", "dev", "wan", "nodad")
+
     def block_udp(self) -> None:
         """Not a datagram leaves it any more."""
         self.space.rules(_NO_UDP)
+
+    def block_tcp(self, server: str) -> None:
+        """No TCP leaves it any more but to ``server``."""
+        self.space.rules(_NO_TCP.format(server=server))
+
+    def block_v4(self, server: str) -> None:
+        """No IPv4 leaves it any more but to ``server``."""
+        self.space.rules(_NOTHING.format(server=server))
 
 
 @dataclass

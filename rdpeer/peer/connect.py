@@ -25,7 +25,9 @@ from rdpeer.net.link import Link
 from rdpeer.net.pipe import Sink, Source
 from rdpeer.net.transport import FrameStream
 from rdpeer.net.transport.hole import TcpHole
+from rdpeer.net.transport.udp_hole import UdpHole
 from rdpeer.peer import handshaking
+from rdpeer.peer.by_udp import UdpRequest, hole_v6
 from rdpeer.peer.moving import Relayed, moving, reflectors_of
 from rdpeer.peer.paths import Attempt, VerifiedPath, race
 from rdpeer.peer.setup import why_relayed, within
@@ -136,24 +138,42 @@ class Connector:
 
         So far nothing of ours was shown: no guess is spent, no place at the peer is taken.
         """
-        request = PunchRequest(self.peer, self.server, self._relays, force_relay=self.way is Way.RELAY)
+        relayed = self.way is Way.RELAY
         self.person.detail(f"asking {self.server.address} for {self.peer}")
-        outcome = await converse(request)
-        self._seen = outcome.value.external
-        with ExitStack() as open_hole:
+        with ExitStack() as holes:
+            v6 = None if relayed else hole_v6()
+            if v6:
+                holes.callback(v6.close)
+            request = PunchRequest(
+                self.peer, self.server, self._relays, force_relay=relayed, v6=v6.endpoint if v6 else None
+            )
+            outcome = await converse(request)
+            self._seen = outcome.value.external
             hole = outcome.listeners.get(LISTENER)
             if hole:
-                open_hole.callback(hole.close)
-            path = await race(self._attempts(outcome.value, hole), self.person.detail)
+                holes.callback(hole.close)
+            path = await race(self._attempts(outcome.value, hole, v6), self.person.detail)
         self.person.detail(f"path: {path.name}")
         return path, outcome.value.peer_key is not None
 
-    def _attempts(self, offer: Offer, hole: TcpHole | None) -> list[Attempt]:
+    def _attempts(self, offer: Offer, hole: TcpHole | None, v6: UdpHole | None) -> list[Attempt]:
         expected = self.trust.expected(offer.peer_key)
         check_agreement(expected)  # before anybody is connected to
         handshake = partial(InitiatorHandshake, self.peer, self.identity.key, expected)
         relay_at = self._relays.reach(offer.relay)
-        ways = Ways(self.peer, self.server, offer, relay_at, hole, handshake, self._used, self.person.detail)
+        by_udp = UdpRequest(self.peer, self.server, self._relays, reflectors_of(self.server, self.stun))
+        ways = Ways(
+            self.peer,
+            self.server,
+            offer,
+            relay_at,
+            hole,
+            v6,
+            by_udp,
+            handshake,
+            self._used,
+            self.person.detail,
+        )
         direct = ways.direct() if self.way is not Way.RELAY else []
         if self.way is Way.DIRECT and not direct:
             raise NoPath(f"{self.peer} offers only a relay, and --direct was asked for")

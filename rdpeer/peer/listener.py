@@ -19,7 +19,9 @@ from rdpeer.net.driver import Outcome, converse
 from rdpeer.net.link import Link, Offer
 from rdpeer.net.transport import FrameStream
 from rdpeer.net.transport.hole import TcpHole, dial_until_heard
+from rdpeer.net.transport.udp_hole import UdpHole
 from rdpeer.peer import handshaking
+from rdpeer.peer.by_udp import hole_v6
 from rdpeer.peer.moving import Relayed, moving
 from rdpeer.peer.nat import probe
 from rdpeer.peer.register import Member
@@ -32,6 +34,7 @@ from rdpeer.protocol.relay_leg import RELAY, Joined
 from rdpeer.protocol.session import MAX_STREAMS
 from rdpeer.protocol.tokens import fresh_token
 from rdpeer.protocol.traversal import LISTENER
+from rdpeer.protocol.udp_answer import UdpAnswer, udp_answer, v6_target
 from rdpeer.values import Endpoint, PublicKey
 
 ACCEPT_FOR = 18.0
@@ -162,13 +165,21 @@ class Listener:
                 self.report(f"somebody asked for us: refused, {reason}")
 
     async def _answered(self, notification: Notification) -> Outcome | None:
-        """What came of the answer, once nobody can come directly any more; None where it failed."""
+        """What came of the answer, once nobody can come directly any more; None where it failed, or where it
+        is to be met by UDP."""
+        relay_only = self._answers >= MOST_ANSWERS
+        v6 = None
+        if not self._busy and not relay_only:
+            v6 = self._await_v6(notification)
+            if self._await_udp(notification, v6):
+                return None
         answer = Answer(
             self.member.responder,
             notification,
             fresh_token(),
             refuse=self._busy,
-            relay_only=self._answers >= MOST_ANSWERS,
+            relay_only=relay_only,
+            v6=v6,
         )
         with self._answering():
             if answer.dials:
@@ -204,6 +215,43 @@ class Listener:
                         self._start(self._admit(stream, f"direct {stream.remote}", enough))
             except TimeoutError:
                 self.detail(f"nobody took the direct path to {hole.endpoint} within {ACCEPT_FOR:g} s")
+
+    def _await_v6(self, notification: Notification) -> Endpoint | None:
+        """Where the initiator is awaited by IPv6 from now on, if it is."""
+        target = v6_target(self.member.responder, notification)
+        hole = hole_v6() if target else None
+        if target is None or hole is None:
+            return None
+        self._start(self._meet_by_udp(hole, target))
+        return hole.endpoint
+
+    def _await_udp(self, asked: Notification, v6: Endpoint | None) -> bool:
+        """Whether the initiator is awaited by UDP from now on, and the server is told."""
+        answer = udp_answer(self.member.responder, asked, v6, monotonic())
+        if answer is None:
+            return False
+        try:
+            hole = UdpHole.open()
+        except OSError as error:
+            self.detail(f"no UDP for {answer.target}: {error.strerror or error}")
+            return False
+        self._start(self._announce(hole, answer))
+        return True
+
+    async def _announce(self, hole: UdpHole, answer: UdpAnswer) -> None:
+        with closing(hole):
+            await hole.announce(answer.payload, answer.server)
+            await self._meet_by_udp(hole, answer.target)
+
+    async def _meet_by_udp(self, hole: UdpHole, initiator: Endpoint) -> None:
+        """Takes the initiator's call at ``hole``."""
+        with closing(hole), self._answering():
+            try:
+                stream = await hole.accept(initiator, limit=MAX_PAYLOAD, timeout=ACCEPT_FOR)
+            except OSError as error:
+                self.detail(f"direct by UDP: {error}")
+                return
+        await self._admit(stream, f"direct {initiator} by UDP", lambda: None)
 
     async def _dial(self, initiator: Endpoint) -> None:
         """Goes to an initiator that cannot come to us."""

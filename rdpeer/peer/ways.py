@@ -12,7 +12,9 @@ from rdpeer.net.driver import converse
 from rdpeer.net.transport import FrameStream
 from rdpeer.net.transport.hole import TcpHole
 from rdpeer.net.transport.tcp import connect as connect_tcp
+from rdpeer.net.transport.udp_hole import UdpHole
 from rdpeer.peer import handshaking
+from rdpeer.peer.by_udp import UdpRequest, call
 from rdpeer.peer.meeting import meet
 from rdpeer.peer.paths import Attempt, VerifiedPath
 from rdpeer.protocol.handshake import MAX_PAYLOAD, InitiatorHandshake
@@ -33,23 +35,29 @@ RELAY_TRIES = 3
 @dataclass(frozen=True)
 class Ways:
     """``relay_at``: where to connect for the relay of the offer. ``hole``: the port that the server saw, if
-    candidates need it. ``handshake`` makes one for each stream, with keys of its own. ``used``: the tokens
-    that were joined before. ``report`` is told what fails while an attempt goes on."""
+    candidates need it; ``hole_v6``: where the peer was told to meet us by IPv6. ``by_udp`` asks for a meeting
+    by UDP. ``handshake`` makes one for each stream, with keys of its own. ``used``: the tokens that were
+    joined before. ``report`` is told what fails while an attempt goes on."""
 
     peer: PeerId
     server: RendezvousServer
     offer: Offer
     relay_at: ServerAddress
     hole: TcpHole | None
+    hole_v6: UdpHole | None
+    by_udp: UdpRequest
     handshake: Callable[[], InitiatorHandshake]
     used: UsedTokens
     report: Callable[[str], None]
 
     def direct(self) -> list[Attempt]:
-        """One for each candidate."""
+        """One for each candidate, and one more by UDP where a NAT may be between."""
         if not self.offer.candidates:
             self.report("no direct path: the peer offers only a relay")
-        return [self._to(candidate, self.hole) for candidate in self.offer.candidates]
+        attempts = [self._to(candidate, self.hole) for candidate in self.offer.candidates]
+        if any(candidate.kind is Kind.PUNCH for candidate in self.offer.candidates):
+            attempts.append(Attempt("direct by UDP", self._meet_by_udp))
+        return attempts
 
     def relay(self) -> Attempt:
         """The one that always works."""
@@ -67,6 +75,8 @@ class Ways:
             case Kind.PUNCH if hole and hole.endpoint.is_v6 == endpoint.is_v6:
                 run = partial(meet, hole, self._verified, self.report, dial=endpoint)
                 return Attempt(name, run, pending=lambda: hole.failure or "no answer")
+            case Kind.UDP if self.hole_v6:
+                return Attempt(f"{name} by UDP", partial(self._call, self.hole_v6, endpoint))
         return Attempt(name, partial(self._dial, endpoint))
 
     async def _dial(self, endpoint: Endpoint) -> VerifiedPath:
@@ -76,6 +86,15 @@ class Ways:
         except OSError as error:
             raise NoPath(str(error)) from error
         return await self._verified(stream)
+
+    async def _call(self, hole: UdpHole, endpoint: Endpoint) -> VerifiedPath:
+        return await self._verified_by_udp(await call(hole, endpoint))
+
+    async def _meet_by_udp(self) -> VerifiedPath:
+        return await self._verified_by_udp(await self.by_udp.meet())
+
+    async def _verified_by_udp(self, stream: FrameStream) -> VerifiedPath:
+        return await _verified(f"direct {stream.remote} by UDP", stream, self.handshake())
 
     async def _verified(self, stream: FrameStream) -> VerifiedPath:
         return await _verified(f"direct {stream.remote}", stream, self.handshake())

@@ -100,6 +100,7 @@ class Answer:
 
     ``token``: a fresh one, for a relay that we choose. ``refuse``: the text with
     which to say no to whatever is asked. ``relay_only``: no direct path is offered.
+    ``v6``: where we wait for the initiator's datagrams by IPv6.
     Fails with ServerUnreachable.
     """
 
@@ -111,6 +112,7 @@ class Answer:
         *,
         refuse: str | None = None,
         relay_only: bool = False,
+        v6: Endpoint | None = None,
     ) -> None:
         self._responder = responder
         self._notification = notification
@@ -118,6 +120,7 @@ class Answer:
         self._refuse = refuse
         self._relay_only = relay_only or responder.relay_only or refuse is not None
         self._is_symmetric = responder.mapping is Mapping.SYMMETRIC
+        self._v6 = mangle(v6, 0) if v6 else b""
         self._relay: ServerAddress | None = None
         self._leg: JoinRelay | None = None
         self._deadline: float | None = None
@@ -222,6 +225,7 @@ class Answer:
     def _send(self, answer: pb.RelayResponse | pb.LocalAddr | pb.PunchHoleSent) -> list[Command]:
         answer.socket_addr = self._notification.initiator
         answer.version = STOCK_VERSION
+        answer.socket_addr_v6 = self._v6
         match answer:
             case pb.LocalAddr():
                 message = pb.RendezvousMessage(local_addr=answer)

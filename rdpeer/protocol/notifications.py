@@ -45,15 +45,26 @@ class PunchHole(Notification):
     """The initiator is behind another external address.
 
     ``relay_only``: it wants a relay and nothing else, or the server does; said by force_relay, or by a
-    NAT that is SYMMETRIC, since stock servers drop that field (docs/PROTOCOL.md 2.3).
+    NAT that is SYMMETRIC, since stock servers drop that field (docs/PROTOCOL.md 2.3). ``udp_port``: where
+    it waits for datagrams, at the same address; 0 where it does not. ``v6``: where it waits for them by
+    IPv6, mangled as it came.
     """
 
     relay_only: bool = False
+    udp_port: int = 0
+    v6: bytes = b""
+
+    @property
+    def udp_endpoint(self) -> Endpoint | None:
+        endpoint = self.endpoint
+        return Endpoint(endpoint.ip, self.udp_port) if endpoint and 0 < self.udp_port < 65536 else None
 
 
 @dataclass(frozen=True, slots=True)
 class FetchLocalAddr(Notification):
-    """The initiator has our external address: the local one may do."""
+    """The initiator has our external address: the local one may do. ``v6`` as in PunchHole."""
+
+    v6: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +84,12 @@ def read_notification(message: pb.RendezvousMessage) -> Notification | None:
         case "punch_hole":
             punch = message.punch_hole
             relay_only = punch.force_relay or punch.nat_type == pb.SYMMETRIC
-            notification = PunchHole(punch.socket_addr, punch.relay_server, relay_only)
+            notification = PunchHole(
+                punch.socket_addr, punch.relay_server, relay_only, punch.udp_port, punch.socket_addr_v6
+            )
         case "fetch_local_addr":
             fetch = message.fetch_local_addr
-            notification = FetchLocalAddr(fetch.socket_addr, fetch.relay_server)
+            notification = FetchLocalAddr(fetch.socket_addr, fetch.relay_server, fetch.socket_addr_v6)
         case "request_relay":
             relay = message.request_relay
             notification = RequestRelay(relay.socket_addr, relay.relay_server, relay.uuid)

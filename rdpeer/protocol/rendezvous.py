@@ -28,10 +28,10 @@ from rdpeer.protocol.question import SERVER, Question, RendezvousServer
 from rdpeer.protocol.relays import Relays
 from rdpeer.protocol.stock import STOCK_VERSION
 from rdpeer.protocol.tokens import is_token
-from rdpeer.protocol.traversal import LISTENER, Candidate, Kind, may_dial
+from rdpeer.protocol.traversal import LISTENER, Candidate, Kind, may_dial, may_meet_v6
 from rdpeer.values import Endpoint, PeerId, PublicKey, ServerAddress, printable
 from rdpeer.wire import rendezvous_pb2 as pb
-from rdpeer.wire.endpoints import unmangle
+from rdpeer.wire.endpoints import mangle, unmangle
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,9 @@ class PunchRequest(Question):
     any responder reads of our NAT; so a NAT that is in fact symmetric is not called
     so (a peer without NAT can still be dialled from behind it), and none is probed.
 
+    ``udp_port``: the port at which the server sees our datagrams come from; then nothing
+    is asked for but to be met there. ``v6``: our endpoint, where we may be met by IPv6.
+
     Fails with ServerUnreachable, ServerRefused, PeerUnknown, PeerOffline,
     PeerSilent (18 s), PeerRefused, IdentityMismatch, RemoteProtocolError.
     """
@@ -74,14 +77,23 @@ class PunchRequest(Question):
     expected = ("punch_hole_response", "relay_response")
 
     def __init__(
-        self, peer: PeerId, server: RendezvousServer, relays: Relays, *, force_relay: bool = False
+        self,
+        peer: PeerId,
+        server: RendezvousServer,
+        relays: Relays,
+        *,
+        force_relay: bool = False,
+        udp_port: int = 0,
+        v6: Endpoint | None = None,
     ) -> None:
         super().__init__(server.address)
+        self._udp_port = udp_port
+        self._v6 = v6
         self._peer = peer
         self._server = server
         self._relays = relays
         self._force_relay = force_relay
-        self.reuse = not force_relay
+        self.reuse = not force_relay and not udp_port
         self._listening = False
 
     def handle(self, event: Event, now: float) -> list[Command]:
@@ -95,7 +107,7 @@ class PunchRequest(Question):
                 return super().handle(event, now)
 
     def _opened(self, now: float) -> list[Command]:
-        return self._ask(now) if self._force_relay else [Listen(LISTENER, beside=SERVER)]
+        return [Listen(LISTENER, beside=SERVER)] if self.reuse else self._ask(now)
 
     def _request(self) -> pb.RendezvousMessage:
         request = pb.PunchHoleRequest(
@@ -105,6 +117,8 @@ class PunchRequest(Question):
             conn_type=pb.PORT_FORWARD,
             version=STOCK_VERSION,
             force_relay=self._force_relay,
+            udp_port=self._udp_port,
+            socket_addr_v6=mangle(self._v6, 0) if self._v6 else b"",
         )
         return pb.RendezvousMessage(punch_hole_request=request)
 
@@ -123,13 +137,25 @@ class PunchRequest(Question):
         endpoint = unmangle(answer.socket_addr)
         if endpoint is None:
             return Fail(punch_failure(answer, self._peer, self._server, self._where))
-        candidate = Candidate(Kind.LOCAL if answer.is_local else Kind.PUNCH, endpoint)
         return self._offer(
             blob=answer.pk,
-            candidates=(candidate,) if may_dial(endpoint, self._relays.server_ip) else (),
+            candidates=(*self._at(endpoint, answer), *self._by_v6(answer.socket_addr_v6)),
             relay=self._relays.theirs(answer.relay_server),
             token=None,
         )
+
+    def _at(self, endpoint: Endpoint, answer: pb.PunchHoleResponse) -> tuple[Candidate, ...]:
+        """The candidate at which the peer says it is, if it is there by what we asked for."""
+        if answer.is_udp != bool(self._udp_port) or not may_dial(endpoint, self._relays.server_ip):
+            return ()
+        kind = Kind.UDP if answer.is_udp else Kind.LOCAL if answer.is_local else Kind.PUNCH
+        return (Candidate(kind, endpoint),)
+
+    def _by_v6(self, mangled: bytes) -> tuple[Candidate, ...]:
+        endpoint = unmangle(mangled)
+        if self._v6 is None or endpoint is None or not may_meet_v6(endpoint, self._relays.server_ip):
+            return ()
+        return (Candidate(Kind.UDP, endpoint),)
 
     def _relayed(self, answer: pb.RelayResponse) -> Done | Fail:
         if answer.refuse_reason:
@@ -143,7 +169,9 @@ class PunchRequest(Question):
             raise RemoteProtocolError(f"the relay of {self._peer} cannot be read: {name}") from None
         assert self._local is not None  # noqa: S101 - as above
         comes = answer.dials and self._listening
-        candidates = (Candidate(Kind.AWAIT, self._local),) if comes else ()
+        candidates = self._by_v6(answer.socket_addr_v6)
+        if comes:
+            candidates += (Candidate(Kind.AWAIT, self._local),)
         return self._offer(blob=answer.pk, candidates=candidates, relay=relay, token=answer.uuid)
 
     def _offer(
@@ -151,7 +179,7 @@ class PunchRequest(Question):
     ) -> Done:
         assert self._local is not None  # noqa: S101 - as above
         key = signed_key(blob, self._peer, self._server)
-        needs_port = self._listening and any(c.kind is not Kind.LOCAL for c in candidates)
+        needs_port = self._listening and any(c.kind in (Kind.PUNCH, Kind.AWAIT) for c in candidates)
         return Done(Offer(key, candidates, relay, token, self._local), (LISTENER,) if needs_port else ())
 
     def _silent(self) -> PeerSilent:

@@ -8,6 +8,8 @@ from enum import Enum, auto
 
 from rdpeer.values import Endpoint
 
+_GLOBAL_V6 = ipaddress.ip_network("2000::/3")
+
 LISTENER = "peer"
 """The name of the listener that a conversation keeps, at the port that the server saw."""
 
@@ -21,6 +23,8 @@ class Kind(Enum):
     """Dial it from the port that the server saw, and take connections there (docs/PROTOCOL.md 2.7)."""
     AWAIT = auto()
     """It is that port of ours: the peer dials it."""
+    UDP = auto()
+    """Send datagrams to it, as the peer does to us, and connect by them (docs/PROTOCOL.md 2.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +46,10 @@ def may_dial(endpoint: Endpoint, server_ip: str | None) -> bool:
     if isinstance(address, ipaddress.IPv4Address) and address.is_reserved:  # the broadcast address among them
         return False
     return not address.is_loopback or (server_ip is not None and ipaddress.ip_address(server_ip).is_loopback)
+
+
+def may_meet_v6(endpoint: Endpoint | None, server_ip: str | None) -> bool:
+    """True for an IPv6 address that a peer may be at, whichever network it is in."""
+    if endpoint is None or not endpoint.is_v6 or not may_dial(endpoint, server_ip):
+        return False
+    return endpoint.address in _GLOBAL_V6 or endpoint.address.is_loopback

@@ -347,3 +347,89 @@ def test_a_stock_server_passes_on_another_peer_s_answer() -> None:
     end = stock_answer("punch answered for another id: A hears")
     assert isinstance(end, Fail)
     assert str(end.error) == "asked for 710300010, the server answered for 710300001"
+
+
+# By UDP, and by IPv6
+
+OUTSIDE = Endpoint("198.51.100.20", 50123)
+OURS_V6, THEIRS_V6 = Endpoint("2001:db8::7", 50000), Endpoint("2001:db8::9", 40000)
+
+
+def asked_with(**extra: object) -> SendFrame:
+    fields = {"id": "612345678", "licence_key": KEY.text, "conn_type": pb.PORT_FORWARD, "version": "1.4.9"}
+    return SendFrame("server", wire(punch_hole_request=pb.PunchHoleRequest(**fields, **extra)))  # type: ignore[arg-type]
+
+
+def asked_by_udp() -> Playbook:
+    return (
+        Playbook(PunchRequest(PEER, SERVER, Relays(ADDRESS), udp_port=40404))
+        >> Started()
+        << OpenStream("server", ADDRESS)
+        >> StreamOpened("server", LOCAL, REMOTE)
+        << asked_with(udp_port=40404)
+    )
+
+
+def asked_by_v6() -> Playbook:
+    return (
+        Playbook(PunchRequest(PEER, SERVER, Relays(ADDRESS), v6=OURS_V6))
+        >> Started()
+        << OpenStream("server", ADDRESS, reuse=True)
+        >> StreamOpened("server", LOCAL, REMOTE)
+        << Listen("peer", beside="server")
+        >> ListenerFailed("peer", "no room")
+        << asked_with(socket_addr_v6=mangle(OURS_V6, 0))
+    )
+
+
+def found(*candidates: Candidate, token: str | None = None) -> Done:
+    return Done(Offer(PEER_KEY, candidates, RELAY, token, LOCAL))
+
+
+def test_where_the_peer_waits_for_our_datagrams() -> None:
+    answer = punched(socket_addr=mangle(OUTSIDE, 5), pk=BLOB, is_udp=True)
+    assert asked_by_udp() >> answer << found(Candidate(Kind.UDP, OUTSIDE))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"socket_addr": mangle(OUTSIDE, 5)},
+        {"socket_addr": mangle(DIRECT, 5), "is_local": True},
+        {"socket_addr": mangle(Endpoint("127.0.0.1", 53), 5), "is_udp": True},
+        {"socket_addr": mangle(Endpoint("224.0.0.251", 5353), 5), "is_udp": True},
+    ],
+    ids=["by tcp", "at home", "a service of ours", "multicast"],
+)
+def test_no_meeting_by_udp_was_made_of_our_wish(fields: dict[str, object]) -> None:
+    assert asked_by_udp() >> punched(pk=BLOB, **fields) << found()
+
+
+def test_no_meeting_by_udp_that_we_did_not_wish_for() -> None:
+    answer = punched(socket_addr=mangle(OUTSIDE, 5), pk=BLOB, is_udp=True)
+    assert asked() >> answer << offer(RELAY, key=PEER_KEY)
+
+
+def test_the_peer_is_met_by_v6_beside_everything_else() -> None:
+    v6, met = mangle(THEIRS_V6, 0), Candidate(Kind.UDP, THEIRS_V6)
+    answer = punched(socket_addr=mangle(DIRECT, 5), pk=BLOB, is_local=True, socket_addr_v6=v6)
+    assert asked_by_v6() >> answer << found(Candidate(Kind.LOCAL, DIRECT), met)
+    answer = relayed(uuid=TOKEN, relay_server="", pk=BLOB, socket_addr_v6=v6)
+    assert asked_by_v6() >> answer << found(met, token=TOKEN)
+
+
+@pytest.mark.parametrize("ip", ["::1", "fe80::1", "fd00::1", "ff02::1", "::"])
+def test_no_v6_address_where_a_peer_cannot_be(ip: str) -> None:
+    answer = relayed(uuid=TOKEN, pk=BLOB, socket_addr_v6=mangle(Endpoint(ip, 5), 0))
+    assert asked_by_v6() >> answer << found(token=TOKEN)
+
+
+def test_no_v6_address_that_we_did_not_ask_for() -> None:
+    answer = relayed(uuid=TOKEN, pk=BLOB, socket_addr_v6=mangle(THEIRS_V6, 0))
+    assert asked() >> answer << offer(RELAY, key=PEER_KEY, token=TOKEN)
+
+
+def test_a_v6_address_that_cannot_be_one_is_the_server_s_fault() -> None:
+    answer = relayed(uuid=TOKEN, pk=BLOB, socket_addr_v6=bytes(19))
+    error = RemoteProtocolError("19 bytes are not a mangled endpoint")
+    assert asked_by_v6() >> answer << Fail(error)
