@@ -93,6 +93,7 @@ async def test_where_nobody_gets_through_it_is_the_relay_and_the_reason_is_told(
         await asyncio.Event().wait()
 
     monkeypatch.setattr("rdpeer.net.transport.hole.connected", lost)
+    monkeypatch.setattr("rdpeer.net.transport.udp_hole.UdpHole.connect", lost)
     monkeypatch.setattr(paths, "HEAD_START", 0.01)
     person = Somebody()
     async with alice_and_bob(server, peers) as (_, alice, bob, listening):
