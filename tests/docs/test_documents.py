@@ -22,7 +22,7 @@ DOCUMENTS = [
     "proto/README.md",
 ]
 MAN = sorted((ROOT / "man").glob("*.1"))
-FOLDERS = {".ci", "benchmarks", "completions", "docs", "man", "proto", "rdpeer", "tests"}
+FOLDERS = {".ci", "benchmarks", "completions", "deploy", "docs", "man", "proto", "rdpeer", "tests"}
 
 
 def _shown_in_readme() -> Iterator[str]:

@@ -54,7 +54,7 @@ def test_source_distribution_is_whole(built: Path) -> None:
     (archive,) = built.glob("*.tar.gz")
     with tarfile.open(archive) as tar:
         names = {member.name.partition("/")[2] for member in tar.getmembers() if member.isfile()}
-    folders = ["rdpeer", "proto", "tests", "completions", "man", "docs"]
+    folders = ["rdpeer", "proto", "tests", "completions", "man", "docs", "deploy"]
     assert {str(path) for folder in folders for path in _files(folder)} <= names
     assert {"Makefile", "constraints.txt", "pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE"} <= names
 
