@@ -1,0 +1,116 @@
+"""Nothing that got its OK is lost: the server is killed at any moment, again and again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from bare_clients import HOST, Datagrams, message
+from server_process import invitation, peer_of, process
+
+from rdpeer.errors import UsageError
+from rdpeer.server.database import FILE_NAME, Database
+from rdpeer.server.registry import Registration
+from rdpeer.wire import rendezvous_pb2 as wire
+
+PK = bytes(32)
+
+
+async def register_until_the_end(peer: Datagrams, names: list[str], confirmed: set[str]) -> None:
+    """Registers one after the other, and notes who got an OK; a server that is gone is the end."""
+    for name in names:
+        request = wire.RegisterPk(id=name, uuid=b"uuid", pk=PK)
+        with contextlib.suppress(ConnectionRefusedError):
+            answer = await peer.ask(message(register_pk=request))
+            if answer.register_pk_response.result == wire.RegisterPkResponse.OK:
+                confirmed.add(name)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_a_kill_at_any_moment_loses_no_registration(tmp_path: Path) -> None:
+    moments = random.Random(5)
+    confirmed: set[str] = set()
+    arguments = ("--data-dir", str(tmp_path), "--port", "0")
+    for round_ in range(15):
+        async with process(*arguments) as running:
+            link = await invitation(running)
+            with contextlib.ExitStack() as sockets, contextlib.suppress(TimeoutError):
+                peers = [sockets.enter_context(peer_of(link)) for _ in range(3)]
+                async with asyncio.timeout(moments.uniform(0.0, 0.15)), asyncio.TaskGroup() as crowd:
+                    for number, peer in enumerate(peers):
+                        names = [f"peer-{round_}-{number}-{n}" for n in range(9)]
+                        crowd.create_task(register_until_the_end(peer, names, confirmed))
+            running.kill()
+            await running.wait()
+        with closing(Database(tmp_path)) as database:
+            assert confirmed <= {registration.id for registration in database.load()}
+    assert confirmed
+
+
+def many(count: int) -> list[Registration]:
+    return [
+        Registration(f"peer-{n}", b"uuid", PK, f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}") for n in range(count)
+    ]
+
+
+@pytest.mark.slow
+async def test_a_hundred_thousand_peers_are_known_when_it_is_ready(tmp_path: Path) -> None:
+    with closing(Database(tmp_path)) as database:
+        database.save([*many(100_000), Registration("here-and-now", b"uuid", PK, HOST)])
+    async with process("--data-dir", str(tmp_path), "--port", "0") as running:
+        with peer_of(await invitation(running)) as peer:
+            known = await peer.ask(message(register_peer=wire.RegisterPeer(id="here-and-now")))
+            assert not known.register_peer_response.request_pk
+
+
+def test_an_older_schema_is_brought_up_to_date(tmp_path: Path) -> None:
+    path = tmp_path / FILE_NAME
+    with closing(sqlite3.connect(path)) as old, old:
+        old.execute("PRAGMA application_id = 0x72647031")
+        old.execute("PRAGMA user_version = 1")
+        old.execute(
+            "CREATE TABLE peer (id TEXT PRIMARY KEY, uuid BLOB NOT NULL, pk BLOB NOT NULL, ip TEXT NOT NULL)"
+            " WITHOUT ROWID, STRICT"
+        )
+        old.execute("INSERT INTO peer VALUES ('612345678', x'01', zeroblob(32), '192.0.2.1')")
+    for _ in range(2):
+        with closing(Database(tmp_path)) as database:
+            assert database.load() == [Registration("612345678", b"\x01", PK, "192.0.2.1")]
+            assert database.blocks() == []
+
+
+def test_a_newer_schema_is_refused_and_kept(tmp_path: Path) -> None:
+    with closing(Database(tmp_path)):
+        pass
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as newer:
+        newer.execute("PRAGMA user_version = 99")
+    before = (tmp_path / FILE_NAME).read_bytes()
+    with pytest.raises(UsageError, match="newer version of rdpeer"):
+        Database(tmp_path)
+    assert (tmp_path / FILE_NAME).read_bytes() == before
+
+
+def test_another_programs_database_is_refused(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as foreign:
+        foreign.execute("CREATE TABLE x (y)")
+    with pytest.raises(UsageError, match="another program's database"):
+        Database(tmp_path)
+
+
+def test_a_page_that_is_damaged_is_found_and_kept(tmp_path: Path) -> None:
+    with closing(Database(tmp_path)) as database:
+        database.save(many(5_000))
+    path = tmp_path / FILE_NAME
+    damaged = bytearray(path.read_bytes())
+    damaged[20 * 4096 : 21 * 4096] = random.Random(5).randbytes(4096)
+    path.write_bytes(damaged)
+    with pytest.raises(UsageError, match="cannot use") as raised:
+        Database(tmp_path)
+    assert raised.value.hint == "it was not changed; restore it from a backup, or move it away"
+    assert path.read_bytes() == damaged
