@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import math
 import os
+import shlex
 from collections.abc import Callable, Coroutine
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -101,6 +102,17 @@ def seconds(text: str) -> float:
     if not 0 < number <= 3600:
         raise click.BadParameter(f"{text!r} is not a number of seconds from 0 to 3600.")
     return number
+
+
+def words(option: str, command: str) -> list[str]:
+    """The words of a ``command`` that is run without a shell, split as one would. UsageError for none."""
+    try:
+        found = shlex.split(command)
+    except ValueError as error:
+        raise click.UsageError(f"{option}: {str(error).lower()}") from None
+    if not found:
+        raise click.UsageError(f"{option}: no program")
+    return found
 
 
 class _Common(click.Command):

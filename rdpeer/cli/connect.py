@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import click
 
-from rdpeer.cli.common import Command, Invocation, run
+from rdpeer.cli import voice
+from rdpeer.cli.common import Command, Invocation, run, words
 from rdpeer.cli.reach import connector, parsed, reach_options
 from rdpeer.cli.secrets import given_secrets
 
 if TYPE_CHECKING:
     from rdpeer.peer.connect import Connector
+    from rdpeer.peer.desktop import Desktop
+    from rdpeer.values import ServerAddress
 
 
 @click.command(cls=Command)
@@ -19,6 +23,10 @@ if TYPE_CHECKING:
 @click.argument("target", metavar="[HOST:PORT]", default="")
 @reach_options
 @click.option("--password-file", metavar="PATH", help="The password is the first line of this file.")
+@click.option("--stock", is_flag=True, help="The peer is a RustDesk desktop; its payload is not encrypted.")
+@click.option("--require-encryption", is_flag=True, help="Refuse a peer whose payload is not encrypted.")
+@click.option("--totp-command", metavar="COMMAND", help="What prints a desktop's 2FA code.")
+@click.option("--linger", metavar="SECONDS", help="How long to wait for a desktop's last bytes; 10.")
 @click.option("--recv-only", is_flag=True, help="Only receive; stdin is not read.")
 @click.option("--send-only", is_flag=True, help="Only send; end when all of it is delivered.")
 @click.pass_obj
@@ -30,25 +38,76 @@ def command(
     direct: bool,
     peer_key: str | None,
     password_file: str | None,
+    stock: bool,
+    require_encryption: bool,
+    totp_command: str | None,
+    linger: str | None,
     recv_only: bool,
     send_only: bool,
 ) -> None:
     """Connect stdin and stdout to a peer.
 
     ID may be typed with spaces, as ID/r (relay only) or ID@HOST?key=KEY (another
-    server). HOST:PORT asks the peer for a target that it allows.
+    server). HOST:PORT asks the peer for a target that it allows. With --stock, once,
+    the peer is a RustDesk desktop, and HOST:PORT what it is to connect to.
     """
     from rdpeer.values import ServerAddress
 
     if recv_only and send_only:
         raise click.UsageError("--recv-only and --send-only exclude each other")
-    if target:
-        target = str(parsed(ServerAddress.parse_target, target))
+    if stock and require_encryption:
+        raise click.UsageError("--stock and --require-encryption exclude each other")
+    address = parsed(ServerAddress.parse_target, target) if target else None
+    wait = parsed(_seconds, linger) if linger is not None else None
     secrets = given_secrets(password_file)
     wish, settings = connector(
-        invocation, peer, relay=relay, direct=direct, peer_key=peer_key, secrets=secrets
+        invocation,
+        peer,
+        relay=relay,
+        direct=direct,
+        peer_key=peer_key,
+        secrets=secrets,
+        stock=stock,
+        totp_command=words("--totp-command", totp_command) if totp_command is not None else (),
     )
+    if wish.trust.kind == "stock":
+        wish.desktop = _desktop(wish, address, wait, require_encryption)
+    elif stock:
+        voice.note(f"--stock is not heeded: {wish.peer} is pinned as an rdpeer")
+    target = str(address or "")
     run(lambda: _pipe(wish, target, settings.timeout, recv_only, send_only))
+
+
+def _desktop(
+    wish: Connector, target: ServerAddress | None, linger: float | None, require_encryption: bool
+) -> Desktop:
+    from rdpeer.errors import IdentityMismatch
+    from rdpeer.peer.desktop import LINGER, Desktop, visitor
+    from rdpeer.protocol.gate import Method
+
+    if require_encryption:
+        raise IdentityMismatch(
+            f"{wish.peer} is pinned as a stock desktop, and what is carried to one is not encrypted"
+        )
+    if target is None:
+        raise click.UsageError("a desktop has to be told what to connect to: name HOST:PORT")
+    password = wish.secrets.get(Method.PASSWORD)
+    return Desktop(
+        target,
+        visitor(wish.identity.peer_id),
+        password.decode() if password else None,
+        LINGER if linger is None else linger,
+    )
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise ValueError(f"--linger: not a number of seconds: {text!r}")
+    return seconds
 
 
 async def _pipe(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rdpeer.cli import voice
-from rdpeer.cli.common import Command, Invocation, run
+from rdpeer.cli.common import Command, Invocation, run, words
 from rdpeer.cli.secrets import given_password
 
 if TYPE_CHECKING:
@@ -114,20 +114,10 @@ def _service(
     from rdpeer.peer.services import Program, Standard, Target
 
     if program is not None:
-        return Program(_words(program), dict(os.environ))
+        return Program(words("--exec", program), dict(os.environ))
     if to or allow:
         return Target(_target(to) if to else None, frozenset(map(_target, allow)))
     return Standard(FdSource(0), FdSink(1), recv_only, send_only)
-
-
-def _words(program: str) -> list[str]:
-    try:
-        words = shlex.split(program)
-    except ValueError as error:
-        raise click.UsageError(f"--exec: {str(error).lower()}") from None
-    if not words:
-        raise click.UsageError("--exec: no program")
-    return words
 
 
 def _target(text: str) -> ServerAddress:

@@ -20,13 +20,19 @@ if TYPE_CHECKING:
     from rdpeer.values import PeerAddress
 
 
-def options(invocation: Invocation, address: PeerAddress, typed: str) -> dict[str, str]:
-    """The options for ssh, by name. UsageError for an ID that cannot stand in ssh's configuration."""
+def options(
+    invocation: Invocation, address: PeerAddress, typed: str, *, stock: bool = False
+) -> dict[str, str]:
+    """The options for ssh, by name. UsageError for an ID that cannot stand in ssh's configuration.
+
+    ``stock``: to the ssh server of a stock desktop, which has to be told where that is.
+    """
     # ssh gives the line to the user's shell; quotes and backslashes mean different things to
     # different shells and to ssh's own parser, so what would need them is refused.
     if any(character in typed for character in "'\\\"\n"):
         raise UsageError(f"an ID with quotes or backslashes cannot be used with ssh: {typed!r}")
-    words = [*_program(), *_common(invocation), "connect", "--", typed]
+    flags, target = (["--stock"], ["localhost:22"]) if stock else ([], [])
+    words = [*_program(), *_common(invocation), "connect", *flags, "--", typed, *target]
     command = " ".join(shlex.quote(word) for word in words)
     return {
         "ProxyCommand": command.replace("%", "%%"),

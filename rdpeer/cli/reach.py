@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 import click
@@ -44,8 +44,13 @@ def connector(
     direct: bool,
     peer_key: str | None,
     secrets: dict[Method, bytes] | None = None,
+    stock: bool = False,
+    totp_command: Sequence[str] = (),
 ) -> tuple[Connector, Settings]:
-    """The wish to reach the peer that was ``typed``, and the settings for it. UsageError for a bad one."""
+    """The wish to reach the peer that was ``typed``, and the settings for it. UsageError for a bad one.
+
+    ``stock``: it is a stock desktop, where no pin knows better.
+    """
     from rdpeer.peer.connect import Connector, Way
     from rdpeer.peer.setup import rendezvous_server
     from rdpeer.store.identity import load_or_create
@@ -62,8 +67,8 @@ def connector(
         address.peer,
         rendezvous_server(settings),
         settings.relay_server,
-        _trust(invocation, settings, address, peer_key),
-        Terminal(invocation),
+        _trust(invocation, settings, address, peer_key, stock),
+        Terminal(invocation, totp_command),
         Way.RELAY if relay or address.force_relay else Way.DIRECT if direct else Way.ANY,
         secrets or {},
         settings.stun,
@@ -79,10 +84,12 @@ def parsed(parse: Callable[[str], T], text: str) -> T:
         raise click.UsageError(str(error)) from None
 
 
-def _trust(invocation: Invocation, settings: Settings, address: PeerAddress, peer_key: str | None) -> Trust:
+def _trust(
+    invocation: Invocation, settings: Settings, address: PeerAddress, peer_key: str | None, stock: bool
+) -> Trust:
     from rdpeer.peer.trust import Trust, expected_key
     from rdpeer.store.known_peers import KnownPeers
 
     known = KnownPeers(invocation.profile.known_peers)
     expected = parsed(expected_key, peer_key) if peer_key is not None else None
-    return Trust(known, settings.pin, address.peer, settings.require_server(), expected)
+    return Trust(known, settings.pin, address.peer, settings.require_server(), expected, stock=stock)

@@ -13,10 +13,11 @@ from rdpeer.errors import UsageError
 @click.command(
     cls=Command, context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
 )
+@click.option("--stock", is_flag=True, help="To the ssh server of a RustDesk desktop.")
 @click.argument("destination", metavar="[USER@]ID")
 @click.argument("arguments", metavar="[ARGUMENT]...", nargs=-1, type=click.UNPROCESSED)
 @click.pass_obj
-def command(invocation: Invocation, destination: str, arguments: tuple[str, ...]) -> None:
+def command(invocation: Invocation, stock: bool, destination: str, arguments: tuple[str, ...]) -> None:
     """Run ssh to a peer.
 
     What follows the ID is ssh's: its options, and a command. Host keys are checked,
@@ -39,7 +40,7 @@ def command(invocation: Invocation, destination: str, arguments: tuple[str, ...]
     ssh = shutil.which("ssh")
     if ssh is None:
         raise UsageError("ssh is not installed")
-    given = [f"-o{name}={value}" for name, value in options(invocation, address, typed).items()]
+    given = [f"-o{name}={value}" for name, value in options(invocation, address, typed, stock=stock).items()]
     replace([ssh, *given, f"{user}{at}{address.peer}", *arguments])
 
 

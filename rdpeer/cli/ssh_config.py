@@ -9,9 +9,10 @@ from rdpeer.cli.common import Command, Invocation
 
 
 @click.command(cls=Command)
+@click.option("--stock", is_flag=True, help="For the ssh server of a RustDesk desktop.")
 @click.argument("peer", metavar="ID")
 @click.pass_obj
-def command(invocation: Invocation, peer: str) -> None:
+def command(invocation: Invocation, stock: bool, peer: str) -> None:
     """Print the lines for ~/.ssh/config that reach a peer."""
     from rdpeer.cli.openssh import options
     from rdpeer.values import PeerAddress
@@ -21,5 +22,5 @@ def command(invocation: Invocation, peer: str) -> None:
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     voice.answer(f"Host {address.peer}")
-    for name, value in options(invocation, address, peer).items():
+    for name, value in options(invocation, address, peer, stock=stock).items():
         voice.answer(f"    {name} {value}")

@@ -14,7 +14,7 @@ _CLOSE_TIMEOUT = 1.0
 
 
 class RawStream:
-    """Both a Source and a Sink (rdpeer.net.pipe), over an open ``transport``, which it owns from here on.
+    """A Source (rdpeer.net.pipe) that is written to like a Sink, over ``transport``, which it owns.
 
     ``rest`` is what was read behind the last frame, ``ended`` whether that was all. What breaks the
     connection is ConnectionLost, so that it can be told from a failure of what it is joined with.

@@ -34,6 +34,7 @@ from rdpeer.values import Endpoint, printable
 if TYPE_CHECKING:
     from rdpeer.crypto.channel import SecureChannel
     from rdpeer.protocol.handshake_base import Handshake
+    from rdpeer.protocol.login import DesktopLogin
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +72,9 @@ def conversation(inner: Conversation) -> Conversation:
     return _TracedConversation(inner) if is_on() else inner
 
 
-def opening(stream: FrameStream, handshake: Handshake) -> FrameStream:
-    """``stream`` for the time of ``handshake``: what is in clear is told whole, records by type and size."""
+def opening(stream: FrameStream, handshake: Handshake | DesktopLogin) -> FrameStream:
+    """``stream`` for the time of ``handshake``: what is in clear is told whole, records by type and size,
+    and the messages of a stock session whole, with what is secret hidden."""
     return _Opening(stream, handshake) if is_on() else stream
 
 
@@ -152,11 +154,16 @@ class _TracedConversation:
 class _Opening(FrameStream):
     """A stream under a handshake: the first payload of each direction is in clear (docs/CHANNEL.md 1)."""
 
-    def __init__(self, stream: FrameStream, handshake: Handshake) -> None:
+    def __init__(self, stream: FrameStream, handshake: Handshake | DesktopLogin) -> None:
         self._stream = stream
         self._opened: set[str] = set()
         self.local, self.remote = stream.local, stream.remote
-        handshake.on_channel = self._on_channel
+        from rdpeer.protocol.login import DesktopLogin
+
+        if isinstance(handshake, DesktopLogin):
+            handshake.on_message = self._on_message
+        else:
+            handshake.on_channel = self._on_channel
 
     @property
     def limit(self) -> int:
@@ -189,6 +196,9 @@ class _Opening(FrameStream):
         if direction not in self._opened:
             self._opened.add(direction)
             _message(direction, _place(self._stream), payload, between_peers=True)
+
+    def _on_message(self, plaintext: bytes, sent: bool) -> None:
+        _message(SENT if sent else RECEIVED, _place(self._stream), plaintext, between_peers=True)
 
     def _on_channel(self, channel: SecureChannel) -> None:
         """From here on what is said is told by the channel, which outlives the handshake."""

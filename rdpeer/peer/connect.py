@@ -20,14 +20,18 @@ from rdpeer.errors import (
     NoPath,
     PeerRefused,
 )
+from rdpeer.net import tunnel
 from rdpeer.net.driver import converse
 from rdpeer.net.link import Link
 from rdpeer.net.pipe import Sink, Source
+from rdpeer.net.raw import RawStream
 from rdpeer.net.transport import FrameStream
 from rdpeer.net.transport.hole import TcpHole
 from rdpeer.net.transport.udp_hole import UdpHole
 from rdpeer.peer import handshaking
 from rdpeer.peer.by_udp import UdpRequest, hole_v6
+from rdpeer.peer.desktop import NOT_ENCRYPTED, Desktop, DesktopPerson
+from rdpeer.peer.handshaking import Initiating
 from rdpeer.peer.moving import Relayed, moving, reflectors_of
 from rdpeer.peer.paths import Attempt, VerifiedPath, race
 from rdpeer.peer.setup import why_relayed, within
@@ -35,7 +39,9 @@ from rdpeer.peer.trust import Trust
 from rdpeer.peer.ways import Ways
 from rdpeer.protocol.choice import SecretNeeded, choose_method
 from rdpeer.protocol.gate import Method
-from rdpeer.protocol.handshake import InitiatorHandshake, SecureChannel
+from rdpeer.protocol.handshake import ExpectedKey, InitiatorHandshake, SecureChannel
+from rdpeer.protocol.login import DesktopLogin
+from rdpeer.protocol.login_errors import WrongPassword
 from rdpeer.protocol.opening import check_agreement
 from rdpeer.protocol.question import RendezvousServer
 from rdpeer.protocol.relays import Relays
@@ -55,7 +61,7 @@ class Way(Enum):
     RELAY = auto()
 
 
-class Person(Protocol):
+class Person(DesktopPerson, Protocol):
     """Who is asked and told. The asking methods raise RdpeerError where nobody can be asked."""
 
     async def secret(self, methods: Sequence[Method]) -> tuple[Method, bytes]:
@@ -63,9 +69,6 @@ class Person(Protocol):
 
     async def approves(self, peer: PeerId, key: PublicKey) -> None:
         """Returns if a person takes ``key`` for the peer's; raises IdentityMismatch otherwise."""
-
-    def note(self, text: str) -> None:
-        """News that matters: a new pin, a warning."""
 
     def detail(self, text: str) -> None:
         """How it goes: paths tried, paths failed."""
@@ -84,6 +87,16 @@ class Connection:
     """What it takes to leave the relay, if the path is one and may be left."""
 
 
+@dataclass(frozen=True, slots=True)
+class Forwarded:
+    """A port of a stock desktop that let us in: raw bytes, which nothing encrypts any more."""
+
+    path: str
+    stream: RawStream
+    peer_key: PublicKey
+    linger: float
+
+
 class _Unmet(Exception):
     """Something is missing that ``meet`` gets, once the connection is closed; then all starts again."""
 
@@ -94,7 +107,10 @@ class _Unmet(Exception):
 
 @dataclass
 class Connector:
-    """One wish to reach ``peer``. ``secrets`` are those that were given, normalised."""
+    """One wish to reach ``peer``. ``secrets`` are those that were given, normalised.
+
+    ``desktop`` is there if the peer is to be spoken to as a stock desktop, and only then.
+    """
 
     identity: Identity
     peer: PeerId
@@ -105,6 +121,7 @@ class Connector:
     way: Way = Way.ANY
     secrets: dict[Method, bytes] = field(default_factory=dict, repr=False)
     stun: ServerAddress | None = None
+    desktop: Desktop | None = None
     _refused: set[Method] = field(default_factory=set, init=False)
     _used: UsedTokens = field(default_factory=UsedTokens, init=False)
     _relays: Relays = field(init=False)
@@ -118,7 +135,7 @@ class Connector:
             raise NoPath(f"no direct path: {reason}")
         self.way = Way.RELAY
 
-    async def connect(self) -> Connection:
+    async def connect(self) -> Connection | Forwarded:
         """Raises an RdpeerError of every kind: each says where it ended."""
         while True:
             path, server_signed = await self.path()
@@ -141,7 +158,7 @@ class Connector:
         relayed = self.way is Way.RELAY
         self.person.detail(f"asking {self.server.address} for {self.peer}")
         with ExitStack() as holes:
-            v6 = None if relayed else hole_v6()
+            v6 = None if relayed or self.desktop else hole_v6()  # only TCP can turn raw
             if v6:
                 holes.callback(v6.close)
             request = PunchRequest(
@@ -159,9 +176,10 @@ class Connector:
     def _attempts(self, offer: Offer, hole: TcpHole | None, v6: UdpHole | None) -> list[Attempt]:
         expected = self.trust.expected(offer.peer_key)
         check_agreement(expected)  # before anybody is connected to
-        handshake = partial(InitiatorHandshake, self.peer, self.identity.key, expected)
+        handshake = partial(self._handshake, expected)
         relay_at = self._relays.reach(offer.relay)
-        by_udp = UdpRequest(self.peer, self.server, self._relays, reflectors_of(self.server, self.stun))
+        reflectors = reflectors_of(self.server, self.stun)
+        by_udp = UdpRequest(self.peer, self.server, self._relays, reflectors)
         ways = Ways(
             self.peer,
             self.server,
@@ -169,7 +187,7 @@ class Connector:
             relay_at,
             hole,
             v6,
-            by_udp,
+            None if self.desktop else by_udp,
             handshake,
             self._used,
             self.person.detail,
@@ -179,32 +197,64 @@ class Connector:
             raise NoPath(f"{self.peer} offers only a relay, and --direct was asked for")
         return [*direct, ways.relay()] if self.way is not Way.DIRECT else direct
 
-    async def _commit(self, path: VerifiedPath, server_signed: bool) -> Connection:
-        key, method = path.verified.proof.peer_key, self._method(path, server_signed)
+    def _handshake(self, expected: Sequence[ExpectedKey]) -> Initiating:
+        if self.desktop is not None:
+            return self.desktop.handshake(self.peer, expected)
+        return InitiatorHandshake(self.peer, self.identity.key, expected)
+
+    async def _commit(self, path: VerifiedPath, server_signed: bool) -> Connection | Forwarded:
+        """Logs in or authenticates; what the peer's key means is judged before, and remembered afterwards."""
+        key, handshake = path.verified.proof.peer_key, path.handshake
+        method = None if isinstance(handshake, DesktopLogin) else self._method(path, server_signed)
         pin, judgement = self.trust.judge(key, method)
         if judgement.warning:
             self.person.note(f"warning: {judgement.warning}")
         if judgement.verdict is Verdict.ASK:
             raise _Unmet(lambda: self._ask_approval(key))
-        try:
-            secret = self.secrets.get(method)
-            own_id, deadline = self.identity.peer_id, path.verified.deadline
-            await handshaking.authenticate(path.stream, path.handshake, deadline, method, secret, own_id)
-        except AuthenticationFailed:
-            if method is not Method.KEY or len(path.verified.proof.methods) == 1:
-                raise
-            raise _Unmet(self._do_without_key) from None
+        connection = await self._let_in(path, method)
         if judgement.verdict is Verdict.INTRODUCE:
             self.person.note(f"the key of {self.peer} is {key.fingerprint}; only the server vouches for it")
         if judgement.verdict is not Verdict.KNOWN:
             self.trust.remember(pin)
-        return Connection(path.name, path.stream, path.handshake.channel, key, method, self._relayed(path))
+        return connection
 
-    def _relayed(self, path: VerifiedPath) -> Relayed | None:
+    async def _let_in(self, path: VerifiedPath, method: Method | None) -> Connection | Forwarded:
+        key, handshake = path.verified.proof.peer_key, path.handshake
+        if isinstance(handshake, DesktopLogin):
+            return await self._log_in(path, handshake)
+        assert method is not None  # noqa: S101 - one was chosen for every peer but a desktop
+        await self._authenticate(path, handshake, method)
+        relayed = self._relayed(path, handshake)
+        return Connection(path.name, path.stream, handshake.channel, key, method, relayed)
+
+    def _relayed(self, path: VerifiedPath, handshake: InitiatorHandshake) -> Relayed | None:
         if not path.is_relay or self.way is Way.RELAY:
             return None
         reflectors = reflectors_of(self.server, self.stun)
-        return Relayed.of(path.name, path.stream, path.handshake, self._seen, reflectors)
+        return Relayed.of(path.name, path.stream, handshake, self._seen, reflectors)
+
+    async def _authenticate(self, path: VerifiedPath, handshake: InitiatorHandshake, method: Method) -> None:
+        secret, own_id, deadline = self.secrets.get(method), self.identity.peer_id, path.verified.deadline
+        try:
+            await handshaking.authenticate(path.stream, handshake, deadline, method, secret, own_id)
+        except AuthenticationFailed:
+            if method is not Method.KEY or len(path.verified.proof.methods) == 1:
+                raise
+            raise _Unmet(self._do_without_key) from None
+
+    async def _log_in(self, path: VerifiedPath, login: DesktopLogin) -> Forwarded:
+        desktop = self.desktop
+        assert desktop is not None  # noqa: S101 - who logs in is to log in at one
+        if desktop.must_ask:
+            raise _Unmet(lambda: desktop.ask(self.person))
+        try:
+            raw = await desktop.log_in(path.stream, login, self.person)
+        except WrongPassword as error:
+            if not desktop.may_try_again():
+                raise
+            self.person.note(str(error))
+            raise _Unmet(lambda: desktop.ask(self.person)) from None
+        return Forwarded(path.name, raw, path.verified.proof.peer_key, desktop.linger)
 
     def _method(self, path: VerifiedPath, server_signed: bool) -> Method:
         try:
@@ -246,13 +296,20 @@ async def pipe(
 ) -> None:
     """Connects, and carries one stream between the peer's ``target`` and ``source`` and ``sink``, to its end.
 
-    When it returns, every byte was handed over at both ends. ``timeout``: seconds
-    for what comes before the first byte; DeadlineExceeded. Raises PeerRefused
-    where the peer's program failed, OSError where ``source`` or ``sink`` did, and
-    what :meth:`Connector.connect` and a stream's ``carry`` raise.
+    When it returns, every byte was handed over at both ends; of a stock desktop nobody
+    knows (docs/CHANNEL.md 7). ``timeout``: seconds for what comes before the first
+    byte; DeadlineExceeded. Raises PeerRefused where the peer's program failed,
+    OSError where ``source`` or ``sink`` did, and what :meth:`Connector.connect` and
+    a stream's ``carry`` raise.
     """
     async with within(timeout) as limit:
         connection = await connector.connect()
+        if isinstance(connection, Forwarded):
+            limit.reschedule(None)
+            connector.person.note(NOT_ENCRYPTED)
+            raw, linger = connection.stream, connection.linger
+            await tunnel.carry(raw, source, sink, linger=linger, recv_only=recv_only, send_only=send_only)
+            return
         relayed = connection.relayed
         async with (
             Link(connection.stream, connection.channel, initiator=True, movable=relayed is not None) as link,

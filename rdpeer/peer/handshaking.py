@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 from rdpeer.errors import AuthenticationFailed, DeadlineExceeded, RdpeerError
 from rdpeer.net import trace
@@ -24,8 +25,15 @@ from rdpeer.protocol.handshake import (
     ResponderHandshake,
     Send,
 )
-from rdpeer.protocol.handshake_base import Handshake
+from rdpeer.protocol.login import DesktopLogin, LoginEvent
 from rdpeer.values import PeerId
+
+E = TypeVar("E")
+
+Initiating = InitiatorHandshake | DesktopLogin
+"""The initiator's side of either session."""
+
+_Handshake = Initiating | ResponderHandshake
 
 SILENCE = 5.0
 """Seconds that the responder may take to open; a relay leg is then tried again (docs/CHANNEL.md 6)."""
@@ -39,7 +47,7 @@ class Verified:
     deadline: float
 
 
-async def verify(stream: FrameStream, handshake: InitiatorHandshake) -> Verified:
+async def verify(stream: FrameStream, handshake: Initiating) -> Verified:
     """Up to the responder's proof. Raises what the handshake raises, and DeadlineExceeded.
 
     ``handshake.heard`` tells afterwards whether the other end said anything at all.
@@ -50,7 +58,8 @@ async def verify(stream: FrameStream, handshake: InitiatorHandshake) -> Verified
     deadline = monotonic() + TIMEOUT
     async with _until(deadline, handshake):
         while True:
-            for event in _sent(stream, handshake.receive(payload)):
+            events: Sequence[HandshakeEvent | LoginEvent] = handshake.receive(payload)
+            for event in _sent(stream, events):
                 if isinstance(event, PathVerified):
                     return Verified(event, deadline)
             payload = await _payload(stream, handshake)
@@ -105,7 +114,7 @@ async def admit(
                     return event
 
 
-def _sent(stream: FrameStream, events: Sequence[HandshakeEvent]) -> list[HandshakeEvent]:
+def _sent(stream: FrameStream, events: Sequence[E]) -> list[E]:
     """Sends what is to be sent; the rest is for the caller."""
     for event in events:
         if isinstance(event, Send):
@@ -113,7 +122,7 @@ def _sent(stream: FrameStream, events: Sequence[HandshakeEvent]) -> list[Handsha
     return [event for event in events if not isinstance(event, Send)]
 
 
-async def _payload(stream: FrameStream, handshake: Handshake) -> bytes:
+async def _payload(stream: FrameStream, handshake: _Handshake) -> bytes:
     try:
         await stream.drain()  # who asks (PING) and does not read the answers waits for them, not we
         payload = await stream.receive()
@@ -125,7 +134,7 @@ async def _payload(stream: FrameStream, handshake: Handshake) -> bytes:
 
 
 @asynccontextmanager
-async def _until(deadline: float, handshake: Handshake) -> AsyncIterator[None]:
+async def _until(deadline: float, handshake: _Handshake) -> AsyncIterator[None]:
     try:
         async with asyncio.timeout(deadline - monotonic()):
             yield

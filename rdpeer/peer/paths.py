@@ -21,8 +21,7 @@ from dataclasses import dataclass
 from rdpeer.errors import IdentityMismatch, NoPath, PeerRefused, RdpeerError
 from rdpeer.net.clock import monotonic
 from rdpeer.net.transport import FrameStream
-from rdpeer.peer.handshaking import Verified
-from rdpeer.protocol.handshake import InitiatorHandshake
+from rdpeer.peer.handshaking import Initiating, Verified
 
 RELAY_DELAY = 0.25
 """Seconds that direct attempts run before the relay is asked for."""
@@ -38,7 +37,7 @@ class VerifiedPath:
     name: str
     """For people: ``direct 192.168.1.7:50123`` or ``relay host:21117``."""
     stream: FrameStream
-    handshake: InitiatorHandshake
+    handshake: Initiating
     verified: Verified
 
     @property

@@ -18,6 +18,7 @@ from rdpeer.peer import handshaking
 from rdpeer.peer.connect import Connector
 from rdpeer.peer.paths import VerifiedPath
 from rdpeer.peer.setup import within
+from rdpeer.protocol.handshake import InitiatorHandshake
 from rdpeer.values import PublicKey
 
 _MARGIN = 6.0  # seconds that a path must still have: the peer's clock began before ours
@@ -102,6 +103,7 @@ class _Pinger:
         verified = path.verified
         try:
             until = min(verified.deadline, monotonic() + _ANSWER_WITHIN)
+            assert isinstance(path.handshake, InitiatorHandshake)  # noqa: S101 - it pings no desktops
             seconds = await handshaking.ping(path.stream, path.handshake, until)
         except BaseException:
             path.stream.abort()

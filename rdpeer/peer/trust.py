@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from rdpeer.errors import IdentityMismatch
 from rdpeer.net.clock import wall
 from rdpeer.protocol.gate import Method
 from rdpeer.protocol.handshake import ExpectedKey
 from rdpeer.store.known_peers import Judgement, Kind, KnownPeers, Pin, Proof, judge
 from rdpeer.values import Fingerprint, PeerId, PinPolicy, PublicKey, ServerAddress
 
-_PROOFS = {Method.CODE: Proof.CODE, Method.PASSWORD: Proof.PASSWORD}
+_PROOFS: dict[Method | None, Proof] = {Method.CODE: Proof.CODE, Method.PASSWORD: Proof.PASSWORD}
 
 
 def expected_key(text: str) -> ExpectedKey:
@@ -35,6 +34,8 @@ class Trust:
         peer: PeerId,
         server: ServerAddress,
         peer_key: ExpectedKey | None = None,
+        *,
+        stock: bool = False,
     ) -> None:
         self._known = known
         self._policy = policy
@@ -43,10 +44,9 @@ class Trust:
         self._peer_key = peer_key
         self._approved: PublicKey | None = None
         self._pin = known.find(peer, server)
-        if self._pin and self._pin.kind is Kind.STOCK:
-            raise IdentityMismatch(
-                f"{peer} is pinned as a stock desktop ({self._pin.where}), which rdpeer cannot reach yet"
-            )
+        self.kind = self._pin.kind if self._pin else Kind.STOCK if stock else Kind.RDPEER
+        """What the peer is to be spoken to as: the pin knows; the user's word (``stock``) is for the first
+        time, and makes no stock desktop of a peer that is pinned as an rdpeer."""
 
     @property
     def key_proven(self) -> bool:
@@ -62,13 +62,15 @@ class Trust:
             keys.append(ExpectedKey("the server", key=signed))
         return keys
 
-    def judge(self, key: PublicKey, method: Method) -> tuple[Pin, Judgement]:
-        """The pin for a peer that has proven ``key``, and what to do with it. Raises as ``judge`` does."""
-        proof = (
-            Proof.PEER_KEY if self._peer_key or key == self._approved else _PROOFS.get(method, Proof.SERVER)
-        )
+    def judge(self, key: PublicKey, method: Method | None) -> tuple[Pin, Judgement]:
+        """The pin for a peer that has proven ``key``, and what to do with it. Raises as ``judge`` does.
+
+        ``method`` is None for a stock desktop: no way to log in there proves more than the server's word.
+        """
+        by_user = self._peer_key or key == self._approved
+        proof = Proof.PEER_KEY if by_user else _PROOFS.get(method, Proof.SERVER)
         today = datetime.fromtimestamp(wall(), UTC).date()
-        pin = Pin(str(self._server), self._peer, key, Kind.RDPEER, proof, today)
+        pin = Pin(str(self._server), self._peer, key, self.kind, proof, today)
         return pin, judge(pin, self._known.pins(), self._policy)
 
     def approve(self, key: PublicKey) -> None:

@@ -15,9 +15,10 @@ from rdpeer.net.transport.tcp import connect as connect_tcp
 from rdpeer.net.transport.udp_hole import UdpHole
 from rdpeer.peer import handshaking
 from rdpeer.peer.by_udp import UdpRequest, call
+from rdpeer.peer.handshaking import Initiating
 from rdpeer.peer.meeting import meet
 from rdpeer.peer.paths import Attempt, VerifiedPath
-from rdpeer.protocol.handshake import MAX_PAYLOAD, InitiatorHandshake
+from rdpeer.protocol.handshake import MAX_PAYLOAD
 from rdpeer.protocol.question import RendezvousServer
 from rdpeer.protocol.relay_leg import RELAY, JoinRelay, RelayRequest
 from rdpeer.protocol.rendezvous import Offer
@@ -45,8 +46,8 @@ class Ways:
     relay_at: ServerAddress
     hole: TcpHole | None
     hole_v6: UdpHole | None
-    by_udp: UdpRequest
-    handshake: Callable[[], InitiatorHandshake]
+    by_udp: UdpRequest | None
+    handshake: Callable[[], Initiating]
     used: UsedTokens
     report: Callable[[str], None]
 
@@ -55,8 +56,8 @@ class Ways:
         if not self.offer.candidates:
             self.report("no direct path: the peer offers only a relay")
         attempts = [self._to(candidate, self.hole) for candidate in self.offer.candidates]
-        if any(candidate.kind is Kind.PUNCH for candidate in self.offer.candidates):
-            attempts.append(Attempt("direct by UDP", self._meet_by_udp))
+        if self.by_udp and any(candidate.kind is Kind.PUNCH for candidate in self.offer.candidates):
+            attempts.append(Attempt("direct by UDP", partial(self._meet_by_udp, self.by_udp)))
         return attempts
 
     def relay(self) -> Attempt:
@@ -90,8 +91,8 @@ class Ways:
     async def _call(self, hole: UdpHole, endpoint: Endpoint) -> VerifiedPath:
         return await self._verified_by_udp(await call(hole, endpoint))
 
-    async def _meet_by_udp(self) -> VerifiedPath:
-        return await self._verified_by_udp(await self.by_udp.meet())
+    async def _meet_by_udp(self, request: UdpRequest) -> VerifiedPath:
+        return await self._verified_by_udp(await request.meet())
 
     async def _verified_by_udp(self, stream: FrameStream) -> VerifiedPath:
         return await _verified(f"direct {stream.remote} by UDP", stream, self.handshake())
@@ -130,7 +131,7 @@ class Ways:
         return outcome.streams[RELAY]
 
 
-async def _verified(name: str, stream: FrameStream, handshake: InitiatorHandshake) -> VerifiedPath:
+async def _verified(name: str, stream: FrameStream, handshake: Initiating) -> VerifiedPath:
     try:
         return VerifiedPath(name, stream, handshake, await handshaking.verify(stream, handshake))
     except BaseException:

@@ -24,7 +24,7 @@ in the target's input.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -103,6 +103,8 @@ class DesktopLogin:
         self._state = _State.OPENING
         self._channel: StockChannel
         self._hash = session_pb2.Hash()
+        self.on_message: Callable[[bytes, bool], None] = lambda plain, sent: None
+        """Told each message that was or is to be sealed, and whether it was sent; for tracing."""
 
     @property
     def heard(self) -> bool:
@@ -122,6 +124,7 @@ class DesktopLogin:
             if self._state is _State.OPENING:
                 return self._on_opening(payload)
             plain = self._channel.open(payload)
+            self.on_message(plain, False)
             return self._on_message(plain) if plain else []
         except RdpeerError:
             self._state = _State.OVER
@@ -142,7 +145,7 @@ class DesktopLogin:
             version=STOCK_VERSION,
             port_forward=session_pb2.PortForward(host=_host(self._target), port=self._target.port),
         )
-        sent = self._seal(session_pb2.Message(login_request=request))
+        sent = self._say(session_pb2.Message(login_request=request))
         return [sent] if password else [sent, ApprovalAwaited()]
 
     def give_code(self, code: str) -> list[LoginEvent]:
@@ -150,16 +153,17 @@ class DesktopLogin:
         if self._state is not _State.CODE:
             raise LocalProtocolError("no code is wanted now")
         self._state = _State.ANSWER
-        return [self._seal(session_pb2.Message(auth_2fa=session_pb2.Auth2FA(code=code)))]
+        return [self._say(session_pb2.Message(auth_2fa=session_pb2.Auth2FA(code=code)))]
 
     def lost(self, cause: RdpeerError | None = None) -> RdpeerError:
         """What it means that the stream ends now: by ``cause`` (a deadline, too), or in order."""
-        if cause is None or isinstance(cause, ConnectionLost):
-            closed = ConnectionLost("the desktop closed the connection before it let us in")
-            if self._state is _State.HASH and self._opening.is_marked:
-                closed.hint = "it is an rdpeer, which may take no desktops: try it without --stock"
-            return closed
-        return cause
+        if cause is not None and not isinstance(cause, ConnectionLost):
+            return cause
+        if self._state is _State.HASH and self._opening.is_marked:
+            return PeerRefused(
+                "the peer is an rdpeer that does not speak the stock session", hint="try it without --stock"
+            )
+        return ConnectionLost("the desktop closed the connection before it let us in")
 
     def _on_opening(self, payload: bytes) -> list[LoginEvent]:
         answer, self._channel = self._opening.answer(payload)
@@ -175,7 +179,7 @@ class DesktopLogin:
                 self._state = _State.CHALLENGED
                 return [PathVerified(self._opening.key, ())]
             case "test_delay" if not message.test_delay.from_client:
-                return [Send(self._channel.seal(plain))]
+                return [self._seal(plain)]
             case "login_response":
                 return self._on_response(message.login_response)
             case "misc" if message.misc.HasField("close_reason"):
@@ -200,8 +204,12 @@ class DesktopLogin:
                 return [ApprovalAwaited()]
         raise login_error(text, self._peer)
 
-    def _seal(self, message: session_pb2.Message) -> Send:
-        return Send(self._channel.seal(message.SerializeToString(deterministic=True)))
+    def _say(self, message: session_pb2.Message) -> Send:
+        return self._seal(message.SerializeToString(deterministic=True))
+
+    def _seal(self, plain: bytes) -> Send:
+        self.on_message(plain, True)
+        return Send(self._channel.seal(plain))
 
 
 def _host(target: ServerAddress) -> str:

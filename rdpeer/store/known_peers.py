@@ -89,7 +89,7 @@ def judge(seen: Pin, pins: Iterable[Pin], policy: PinPolicy) -> Judgement:
     """What a peer's proven key means in the light of the pins. Raises IdentityMismatch where it must end.
 
     It ends when the pin for this peer and server has another key, when a peer
-    pinned as rdpeer comes as a stock desktop, and, with the policy ``strict``,
+    pinned as rdpeer, here or at another server, comes as a stock desktop, and, with the policy ``strict``,
     at a first contact that nothing but the server vouches for.
     """
     of_peer = [pin for pin in pins if pin.peer == seen.peer]
@@ -98,7 +98,9 @@ def judge(seen: Pin, pins: Iterable[Pin], policy: PinPolicy) -> Judgement:
         _refuse_change(pin, seen)
     if here:
         return Judgement(Verdict.KNOWN)
-    if any(pin.key == seen.key for pin in of_peer):
+    if same := [pin for pin in of_peer if pin.key == seen.key]:
+        for pin in same:
+            _refuse_change(pin, seen)
         return Judgement(Verdict.RECORD)
     warning = _other_key(of_peer[0], seen) if of_peer else None
     return Judgement(_first_contact(seen, policy), warning)

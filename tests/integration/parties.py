@@ -16,6 +16,7 @@ from rdpeer.cli.exits import exit_code
 from rdpeer.errors import RdpeerError
 from rdpeer.net.link import Offer
 from rdpeer.peer.connect import Connector, Way, pipe
+from rdpeer.peer.desktop import LINGER, Desktop, visitor
 from rdpeer.peer.listen import Entry, Voice, listen
 from rdpeer.peer.services import Guest, Service
 from rdpeer.peer.setup import rendezvous_server
@@ -27,7 +28,7 @@ from rdpeer.settings import Settings
 from rdpeer.store.home import Home, Profile
 from rdpeer.store.identity import Identity, load_or_create
 from rdpeer.store.known_peers import KnownPeers
-from rdpeer.values import PeerId, PublicKey
+from rdpeer.values import PeerId, PublicKey, ServerAddress
 
 OPEN = Entry(open_to_all=True)
 
@@ -140,6 +141,8 @@ class Somebody:
 
     secrets: list[tuple[Method, bytes]] = field(default_factory=list)
     refusal: RdpeerError | None = None
+    desktop_passwords: list[str | None] = field(default_factory=list)
+    codes: list[str] = field(default_factory=list)
     asked: list[object] = field(default_factory=list)
     notes: Lines = field(default_factory=Lines)
     details: Lines = field(default_factory=Lines)
@@ -147,6 +150,14 @@ class Somebody:
     async def secret(self, methods: Sequence[Method]) -> tuple[Method, bytes]:
         self.asked.append(tuple(methods))
         return self.secrets.pop(0)
+
+    async def desktop_password(self) -> str | None:
+        self.asked.append("password")
+        return self.desktop_passwords.pop(0)
+
+    async def second_factor(self, again: bool) -> str:
+        self.asked.append("again" if again else "code")
+        return self.codes.pop(0)
 
     async def approves(self, peer: PeerId, key: PublicKey) -> None:
         self.asked.append(key)
@@ -206,9 +217,15 @@ class Peer:
         way: Way = Way.ANY,
         secrets: dict[Method, bytes] | None = None,
         peer_key: ExpectedKey | None = None,
+        target: ServerAddress | None = None,
+        password: str | None = None,
+        linger: float = LINGER,
     ) -> Connector:
+        """``target``: the peer is a stock desktop, and that is where it is to connect to."""
         settings = self.settings
-        trust = Trust(self.known, settings.pin, peer, settings.require_server(), peer_key)
+        stock = target is not None
+        trust = Trust(self.known, settings.pin, peer, settings.require_server(), peer_key, stock=stock)
+        desktop = Desktop(target, visitor(self.id), password, linger) if target else None
         return Connector(
             self.identity,
             peer,
@@ -218,6 +235,7 @@ class Peer:
             person or Somebody(),
             way,
             secrets or {},
+            desktop=desktop,
         )
 
     async def send(self, data: bytes, peer: PeerId, sink: Collector | None = None, **how: Any) -> bytes:

@@ -19,3 +19,9 @@ def test_what_was_asked_for_here_is_asked_for_behind_ssh(rdpeer: Rdpeer) -> None
     told = rdpeer("ssh-config", "--trace", "-v", "612345678")
     assert " -v --trace connect -- 612345678\n" in told
     assert "--trace" not in rdpeer("ssh-config", "612345678")
+
+
+def test_a_desktop_is_told_where_its_ssh_server_is(rdpeer: Rdpeer) -> None:
+    stanza = rdpeer("ssh-config", "--stock", "178000002")
+    assert " connect --stock -- 178000002 localhost:22\n" in stanza
+    assert "HostKeyAlias rdpeer-178000002\n" in stanza

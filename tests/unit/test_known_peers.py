@@ -50,6 +50,8 @@ def test_a_contradiction_among_the_pins_ends_it_too() -> None:
 def test_a_peer_pinned_as_rdpeer_does_not_become_a_stock_desktop() -> None:
     with pytest.raises(IdentityMismatch, match="now speaks the stock protocol"):
         judge(replace(SEEN, kind=Kind.STOCK), [_pinned()], ACCEPT)
+    with pytest.raises(IdentityMismatch, match="now speaks the stock protocol"):
+        judge(replace(SEEN, kind=Kind.STOCK), [_pinned(server=str(ELSEWHERE))], ACCEPT)
     assert judge(SEEN, [_pinned(kind=Kind.STOCK)], ACCEPT).verdict is Verdict.KNOWN
 
 

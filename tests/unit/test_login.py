@@ -223,10 +223,12 @@ def test_what_is_sealed_may_still_be_anything(plain: bytes) -> None:
         pass
 
 
-def test_a_peer_that_was_marked_and_went_may_take_no_desktops() -> None:
+def test_an_rdpeer_that_does_not_speak_the_stock_session() -> None:
     ours, _ = opened(versions=(1,))
-    assert "without --stock" in (ours.lost().hint or "")
-    assert opened()[0].lost().hint is None
+    for end in (ours.lost(), ours.lost(ConnectionLost("reset"))):
+        assert isinstance(end, PeerRefused)
+        assert "without --stock" in (end.hint or "")
+    assert isinstance(opened()[0].lost(), ConnectionLost)
 
 
 # Being let in

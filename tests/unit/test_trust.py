@@ -67,9 +67,20 @@ def test_the_key_is_proven_by_a_pin_or_a_peer_key(known: KnownPeers) -> None:
     assert trust(pinned(known)).key_proven
 
 
-def test_a_peer_that_is_pinned_as_a_desktop(known: KnownPeers) -> None:
-    with pytest.raises(IdentityMismatch, match=r"is pinned as a stock desktop \(.* line 1\)"):
-        trust(pinned(known, kind=Kind.STOCK))
+def test_what_a_peer_is_spoken_to_as(known: KnownPeers) -> None:
+    """The user's word is for the first time, and never makes less of a peer than its pin says."""
+    assert trust(known).kind is Kind.RDPEER
+    told = Trust(known, PinPolicy.ACCEPT_NEW, PEER, SERVER, stock=True)
+    assert told.kind is Kind.STOCK
+    pin, _ = told.judge(BOB, None)
+    assert (pin.kind, pin.proof) == (Kind.STOCK, Proof.SERVER)
+    told.remember(pin)
+    assert trust(known).kind is Kind.STOCK
+
+
+def test_a_pinned_rdpeer_is_no_desktop_whatever_the_user_says(known: KnownPeers) -> None:
+    told = Trust(pinned(known), PinPolicy.ACCEPT_NEW, PEER, SERVER, stock=True)
+    assert told.kind is Kind.RDPEER
 
 
 def test_a_pin_that_cannot_be_read_is_not_passed_over(tmp_path: Path) -> None:
