@@ -70,7 +70,7 @@ async def first(attempts: Sequence[Coroutine[Any, Any, Joined]], timeout: float)
             raise NoPath("; ".join(reasons))
     finally:
         await _end(running)
-    raise NoPath("; ".join([*reasons, f"no answer within {timeout:g} s"]))
+    raise NoPath("; ".join([*reasons, f"no direct path within {timeout:g} s"]))
 
 
 async def _join(stream: FrameStream, key: MoveKey) -> Joined:

@@ -1,0 +1,158 @@
+"""Sessions that begin on the relay, behind real NATs, and end on a direct path (docs/CHANNEL.md 6.1)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import DEVNULL
+
+import pytest
+from internet import CONE, SYMMETRIC, Host, Internet
+from network import INVITATION
+from program import Rdpeer, Running
+from stock import Stock
+
+pytestmark = pytest.mark.slow
+
+SERVER = "198.51.100.1"
+STUN = "198.51.100.2"
+
+ONLY_TO_SERVERS = f"""
+table ip only {{
+  chain out {{
+    type filter hook output priority filter;
+    meta l4proto tcp ip daddr != {{ {SERVER}, {STUN} }} drop;
+  }}
+}}
+"""
+"""No TCP from one peer to another: so the session begins on the relay."""
+
+
+@dataclass
+class World:
+    internet: Internet
+    folder: Path
+    key: str
+    cleanup: ExitStack
+    reflects: bool
+    """Whether the server itself answers STUN."""
+
+    def peer(self, name: str, place: Host, *settings: str) -> Rdpeer:
+        place.space.rules(ONLY_TO_SERVERS)
+        program = Rdpeer(self.folder / name, within=place.within)
+        self.cleanup.callback(program.end)
+        program.folder.mkdir()
+        program("config", "import", f"rdpeer://{SERVER}?key={self.key}")
+        for setting in settings:
+            program("config", "set", *setting.split("="))
+        return program
+
+    def session(self, near: Rdpeer, far: Rdpeer) -> tuple[Running, Running]:
+        """A listener that echoes, and a connection to it that is on the relay."""
+        listening = far.follow("listen", "-v", "--open", "--exec", "cat", stdin=DEVNULL)
+        listening.said(INVITATION)
+        connecting = near.follow("connect", "-v", far("id").strip())
+        connecting.said(f"rdpeer: path: relay {SERVER}:21117")
+        return connecting, listening
+
+
+def bundled(host: Host, folder: Path, cleanup: ExitStack) -> str:
+    server = Rdpeer(folder, within=host.within)
+    cleanup.callback(server.end)
+    running = server.follow("server", "--always-use-relay", "--data-dir", "data", stdin=DEVNULL)
+    return running.said(r"rdpeer config import '.*\?key=(.*)'")[1]
+
+
+def stock(host: Host, folder: Path, cleanup: ExitStack) -> str:
+    for program in ("hbbs", "hbbr"):
+        cleanup.callback(Stock(program, host, folder).kill)
+    return (folder / "id_ed25519.pub").read_text()
+
+
+@pytest.fixture(params=[bundled, stock] if "RDPEER_STOCK" in os.environ else [bundled])
+def world(request: pytest.FixtureRequest, internet: Internet, tmp_path: Path) -> Iterator[World]:
+    with ExitStack() as cleanup:
+        cleanup.callback(internet.clear)
+        make: Callable[..., str] = request.param
+        key = make(internet.host(SERVER), tmp_path, cleanup)
+        yield World(internet, tmp_path, key, cleanup, make is bundled)
+
+
+def reflector(world: World) -> list[str]:
+    """Where the server does not answer STUN, an rdpeer server elsewhere does."""
+    if world.reflects:
+        return []
+    (folder := world.folder / "reflector").mkdir()
+    server = Rdpeer(folder, within=world.internet.host(STUN).within)
+    world.cleanup.callback(server.end)
+    server.follow("server", "--data-dir", "data", stdin=DEVNULL).said(r"rdpeer config import '.*'")
+    return [f"stun={STUN}:21116"]
+
+
+def carried(connecting: Running) -> None:
+    """Everything that goes in comes back."""
+    blob = random.Random(8).randbytes(5_000_000)
+    said, _ = connecting.process.communicate(blob, timeout=50)
+    assert hashlib.sha256(said).digest() == hashlib.sha256(blob).digest()
+    assert connecting.process.returncode == 0
+
+
+DIRECT = r"rdpeer: path: direct {}:\d+ udp \(was relay {}:21117\)"
+
+
+def direct(address: str) -> str:
+    return DIRECT.format(re.escape(address), re.escape(SERVER))
+
+
+def test_two_cones_with_a_reflector(world: World) -> None:
+    settings = reflector(world)
+    near = world.peer("near", world.internet.site("198.51.100.10", CONE).host(), *settings)
+    far = world.peer("far", world.internet.site("198.51.100.11", CONE).host(), *settings)
+    connecting, listening = world.session(near, far)
+    connecting.said(direct("198.51.100.11"))
+    listening.said(r"rdpeer: \d+ .*: path: direct 198\.51\.100\.10:\d+ udp \(was relay .*\)")
+    carried(connecting)
+
+
+def test_two_cones_without_a_stun_setting(world: World) -> None:
+    """A cone keeps the port, and the server has told both where the other one's TCP comes from."""
+    near = world.peer("near", world.internet.site("198.51.100.10", CONE).host())
+    far = world.peer("far", world.internet.site("198.51.100.11", CONE).host())
+    connecting, _ = world.session(near, far)
+    if not world.reflects:
+        connecting.said("rdpeer: nobody says how our UDP looks from outside: .*")
+    connecting.said(direct("198.51.100.11"))
+    carried(connecting)
+
+
+def test_behind_one_nat(world: World) -> None:
+    site = world.internet.site("198.51.100.10", CONE)
+    near, far = world.peer("near", site.host()), world.peer("far", site.host())
+    listening = far.follow("listen", "-v", "--open", "--exec", "cat", stdin=DEVNULL)
+    listening.said(INVITATION)
+    connecting = near.follow("connect", "-v", far("id").strip())
+    connecting.said(r"rdpeer: path: direct 192\.168\.\d+\.\d+:\d+ udp \(was relay .*\)")
+    carried(connecting)
+
+
+def test_a_symmetric_nat_and_an_open_host(world: World) -> None:
+    near = world.peer("near", world.internet.site("198.51.100.10", SYMMETRIC).host())
+    far = world.peer("far", world.internet.host("198.51.100.11"))
+    connecting, _ = world.session(near, far)
+    connecting.said(direct("198.51.100.11"))
+    carried(connecting)
+
+
+def test_two_symmetric_nats_stay(world: World) -> None:
+    settings = reflector(world)
+    near = world.peer("near", world.internet.site("198.51.100.10", SYMMETRIC).host(), *settings)
+    far = world.peer("far", world.internet.site("198.51.100.11", SYMMETRIC).host(), *settings)
+    connecting, _ = world.session(near, far)
+    connecting.said(f"rdpeer: staying on relay {SERVER}:21117: no direct path within 10 s")
+    carried(connecting)
