@@ -95,9 +95,9 @@ async def accept(listener: TcpListener, key: MoveKey, keep: Keep) -> None:
 
 async def answer(gathering: Gathering, sock: socket.socket, checks: Checks, key: MoveKey, keep: Keep) -> None:
     """By UDP: the first one that calls at ``sock`` of ``gathering`` after a valid check."""
-    remote, datagram = await checking.caller(sock, checks)
-    gathering.take(sock)
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # of the socket, or nobody was there after all
+        remote, datagram = await checking.caller(sock, checks)
+        gathering.take(sock)
         stream = await udp_stream.accept(
             sock, remote, limit=JOIN_BYTES, timeout=CONNECT_WITHIN, first=datagram
         )
@@ -121,9 +121,12 @@ async def _joined(stream: FrameStream, key: MoveKey, keep: Keep) -> None:
 
 
 async def _first_frame(stream: FrameStream) -> bytes:
-    """Raises TimeoutError, and what ``receive`` raises."""
-    async with asyncio.timeout(JOIN_WITHIN):
-        payload = await stream.receive()
+    """Raises ConnectionLost where none comes in time, and what ``receive`` raises."""
+    try:
+        async with asyncio.timeout(JOIN_WITHIN):
+            payload = await stream.receive()
+    except TimeoutError:
+        raise ConnectionLost(f"{stream.remote} said nothing for {JOIN_WITHIN:g} s") from None
     if payload is None:
         raise ConnectionLost(f"{stream.remote} closed at once")
     return payload

@@ -49,8 +49,8 @@ MOST_ANSWERS = 256
 MOST_SESSIONS = 1000
 """Peers at the same time; the next one hears that we are busy."""
 
-MOST_SEARCHES = 16
-"""Relayed sessions that look for a direct path at the same time, with sockets for it; others wait."""
+MOST_SEARCHES = 32
+"""Relayed sessions that search a direct path at the same time, with sockets of their own; others wait."""
 
 Report = Callable[[str], None]
 

@@ -18,6 +18,7 @@ from rdpeer.net import direct
 from rdpeer.net.link import Link
 from rdpeer.net.transport import memory
 from rdpeer.peer import moving as module
+from rdpeer.peer import search
 from rdpeer.peer.connect import Way, pipe
 from rdpeer.peer.moving import Relayed, moving
 from rdpeer.peer.services import Standard
@@ -42,7 +43,7 @@ def only(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Tra
     """Nothing else is offered than candidates of one transport."""
     if request.param:
         monkeypatch.setattr(
-            module,
+            search,
             "chosen",
             lambda found, where: chosen((one for one in found if one.transport is request.param), where),
         )
@@ -203,7 +204,7 @@ async def test_a_session_that_is_over_at_once_is_left_in_peace():
 
 
 async def test_nothing_to_try(monkeypatch):
-    monkeypatch.setattr(module, "own_addresses", lambda *_: [])
+    monkeypatch.setattr(search, "own_addresses", lambda *_: [])
     async with both() as (near, far, here, _):
         line = await here.said("staying")
         assert line == "staying on relay R: the peer names no place where we could come"
@@ -248,7 +249,7 @@ async def finish(peer: Peer, near: Link) -> None:
 
 
 async def test_garbage_at_the_candidate(monkeypatch):
-    monkeypatch.setattr(module, "FIND_WITHIN", 0.5)
+    monkeypatch.setattr(search, "FIND_WITHIN", 0.5)
 
     async def garbage(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(100)
@@ -281,7 +282,7 @@ async def test_nobody_at_the_candidate():
 
 async def test_another_session_of_the_same_peer_is_not_joined(monkeypatch):
     """Its responder's listener, with the keys of another session."""
-    monkeypatch.setattr(module, "FIND_WITHIN", 0.5)
+    monkeypatch.setattr(search, "FIND_WITHIN", 0.5)
     left, right = memory.pair(4096)
     here, there = Lines(), Lines()
     async with (
