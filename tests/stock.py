@@ -10,18 +10,22 @@ from internet import Host
 
 
 class Stock:
-    """``program``, hbbs or hbbr, run at ``host`` with its data in ``folder``."""
+    """``program``, hbbs or hbbr, run at ``host`` with its data in ``folder``, its options and variables."""
 
-    def __init__(self, program: str, host: Host, folder: Path) -> None:
-        self._command = [*host.within, str(Path(os.environ["RDPEER_STOCK"]).resolve() / program)]
+    def __init__(self, program: str, host: Host, folder: Path, *options: str, **environ: str) -> None:
+        self._command = [*host.within, str(Path(os.environ["RDPEER_STOCK"]).resolve() / program), *options]
         self._folder = folder
+        self._environ = {"PATH": os.environ["PATH"], **environ}  # not ours: KEY, for one, would configure it
         self.start()
 
     def start(self) -> None:
         """Returns when its ports are open."""
-        environ = {"PATH": os.environ["PATH"]}  # nothing else: KEY, for one, would configure it
         self._process = subprocess.Popen(
-            self._command, cwd=self._folder, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            self._command,
+            cwd=self._folder,
+            env=self._environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
         assert self._process.stdout
         said = []

@@ -17,7 +17,7 @@ from rdpeer.protocol.registration import Contested
 from rdpeer.server import Server
 from rdpeer.settings import Settings
 from rdpeer.store.lock import keep_online
-from rdpeer.values import ServerAddress, ServerKey
+from rdpeer.values import ServerAddress, ServerKey, WebAddress
 
 Servers = Callable[..., Server]
 
@@ -52,11 +52,13 @@ async def test_all_is_well(server: Servers, peers: Peers) -> None:
             f"port {base - 1}/tcp",
             f"port {base}/tcp",
             f"port {base}/udp",
-            f"port {base + 1}/tcp",
+            f"port {base + 2}/tcp",
             "nat",
             "key",
             "registration",
             "signature",
+            f"port {base + 1}/tcp",
+            f"port {base + 3}/tcp",
             "relay",
             "server",
         ]
@@ -126,11 +128,9 @@ async def test_a_server_that_is_not_there(peers: Peers) -> None:
     findings = await examined(peers("bob", server=ServerAddress("127.0.0.1", port), key=ServerKey("text")))
     found = problems(findings)
     assert found[f"port {port - 1}/tcp"] is Level.WARN
-    assert (
-        found[f"port {port}/tcp"] is found[f"port {port}/udp"] is found[f"port {port + 1}/tcp"] is Level.FAIL
-    )
+    assert found[f"port {port}/tcp"] is found[f"port {port}/udp"] is Level.FAIL
     assert isinstance(of(f"port {port}/tcp", findings).error, ServerUnreachable)
-    assert findings[-1].check == f"port {port + 1}/tcp"
+    assert findings[-1].check == f"port {port}/udp"
 
 
 async def test_a_name_that_does_not_resolve(peers: Peers, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,6 +150,20 @@ async def test_an_address_family_that_this_machine_has_not(
     async with server() as running:
         findings = await examined(peers("bob", running))
     assert problems(findings) == {"dns": Level.FAIL}
+
+
+async def test_a_server_reached_by_websocket(server: Servers, peers: Peers) -> None:
+    async with server() as running:
+        base = running.link.server.port
+        url = WebAddress.parse_url(f"ws://127.0.0.1:{base + 2}")
+        findings = await examined(peers("bob", running, server=url))
+        checks = [finding.check for finding in findings]
+        assert checks[5:9] == ["dns", "rendezvous", "nat", "key"]
+        assert of("rendezvous", findings).level is of("key", findings).level is Level.OK
+        assert [finding.text for finding in findings if finding.check == "relay"] == [
+            f"ws://127.0.0.1:{base + 3} answers",
+            of("relay", findings).text,
+        ]
 
 
 async def test_a_relay_with_another_key(server: Servers, peers: Peers) -> None:

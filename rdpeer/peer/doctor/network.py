@@ -54,33 +54,23 @@ async def check_dns(patient: Patient) -> list[Finding]:
 
 
 async def check_ports(patient: Patient) -> list[Finding]:
-    """Each port of the server, at each of its addresses; those of WebSocket where they are open."""
+    """Each port of the server, at each of its addresses; that of WebSocket where it is open."""
+    server = patient.server.address
     if patient.detour:
-        return await _check_places(patient)
+        place = await _place("rendezvous", server)
+        patient.is_reached = place.level is Level.OK
+        return [place]
     if not patient.endpoints:
         return []
-    server, relay = patient.server.address, patient.relay
     udp = asyncio.create_task(_udp(server))
-    query, rendezvous, relayed, *web = await asyncio.gather(
+    query, rendezvous, web = await asyncio.gather(
         _port(server.offset(-1), "NAT test and online query", essential=False),
         _port(server, "rendezvous"),
-        _port(relay, "relay"),
         _port(server.offset(2), "rendezvous by WebSocket"),
-        _port(relay.offset(2), "relay by WebSocket"),
     )
-    patient.is_reached, patient.is_relay_reached = rendezvous.is_open, relayed.is_open
-    findings = [query.finding, rendezvous.finding, await udp, relayed.finding]
-    return findings + [port.finding for port in web if port.is_open]
-
-
-async def _check_places(patient: Patient) -> list[Finding]:
-    """The two places that there are by WebSocket, or through a proxy."""
-    findings = [
-        await _place("rendezvous", patient.server.address),
-        await _place("relay", patient.relay),
-    ]
-    patient.is_reached, patient.is_relay_reached = (finding.level is Level.OK for finding in findings)
-    return findings
+    patient.is_reached = rendezvous.is_open
+    findings = [query.finding, rendezvous.finding, await udp]
+    return [*findings, web.finding] if web.is_open else findings
 
 
 async def check_nat(patient: Patient) -> list[Finding]:
@@ -102,21 +92,31 @@ async def check_nat(patient: Patient) -> list[Finding]:
 
 
 async def check_relay(patient: Patient) -> list[Finding]:
-    """A real pair: two legs of ours, and bytes both ways."""
-    server = patient.serving_server
-    if not patient.is_relay_reached:
-        return []  # its port was a finding already
+    """Its port, and a real pair: two legs of ours, and bytes both ways."""
+    server, relay = patient.reached_server, patient.relay
+    if patient.detour:
+        findings = [await _place("relay", relay)]
+    else:
+        port, web = await asyncio.gather(_port(relay, "relay"), _port(relay.offset(2), "relay by WebSocket"))
+        findings = [port.finding, web.finding] if web.is_open else [port.finding]
+    if findings[0].level is Level.FAIL or not patient.is_served:
+        return findings
     if patient.pairs_without_token:
-        return [ok("relay", "not tried: this server joins the next two who come, whoever they are")]
+        text = "not tried: this server joins the next two who come, whoever they are"
+        return [*findings, ok("relay", text)]
+    return [*findings, await _try_pairs(server, relay)]
+
+
+async def _try_pairs(server: RendezvousServer, relay: ServerAddress) -> Finding:
     for tries_left in reversed(range(_PAIR_TRIES)):
         try:
             async with asyncio.timeout(_PAIR_WITHIN):
-                seconds = await _pair(server, patient.relay)
+                seconds = await _pair(server, relay)
         except (RdpeerError, TimeoutError) as error:
             if not tries_left:
-                return [_no_pair(patient.relay, error)]
+                return _no_pair(relay, error)
         else:
-            return [ok("relay", f"{patient.relay} joins a pair; round trip {seconds * 1000:.1f} ms")]
+            return ok("relay", f"{relay} joins a pair; round trip {seconds * 1000:.1f} ms")
     raise AssertionError("unreachable")
 
 

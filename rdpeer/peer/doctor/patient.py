@@ -51,7 +51,6 @@ class Patient:
     """Those of the server that there is a route to."""
     is_reached: bool = False
     """The rendezvous port answers by TCP."""
-    is_relay_reached: bool = False
     is_served: bool = False
     """The server takes the configured key."""
     nat: Nat | None = None
@@ -81,17 +80,13 @@ class Patient:
         return self.server
 
     @property
-    def serving_server(self) -> RendezvousServer:
-        """The server, for what is of no use where it takes our key for a wrong one."""
-        if not self.is_served:
-            raise Undiagnosed
-        return self.reached_server
-
-    @property
     def relay(self) -> ServerAddress:
-        """Where we would connect for the relay that we would offer."""
+        """Where we would connect for the relay that we would offer: the configured one, or what the server
+        has named to us or to who answered for us."""
         relays = Relays(self.server.address, self.settings.relay_server)
-        return relays.reach(relays.ours(""))
+        told = [n.relay_server for n in self.membership.notifications] if self.membership else []
+        named = next(filter(None, told), str(self.offer.relay) if self.offer else "")
+        return relays.reach(relays.ours(named))
 
     @property
     def detour(self) -> str | None:
