@@ -11,7 +11,8 @@ without a word: then it is dialled again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 from rdpeer.errors import ConnectionLost, NoPath, RdpeerError
 from rdpeer.net.transport import FrameStream
@@ -66,7 +67,8 @@ async def meet(
 
     taking = asyncio.create_task(take())
     try:
-        path = await _within(MEET_FOR, met, hole, taking)
+        async with _ended(taking):
+            path = await _in_time(met, hole, dial)
         taken.remove(path.stream)
         return path
     finally:
@@ -74,15 +76,20 @@ async def meet(
             stream.abort()
 
 
-async def _within(
-    seconds: float, met: asyncio.Future[VerifiedPath], hole: TcpHole, taking: asyncio.Task[None]
-) -> VerifiedPath:
-    """What comes of ``met`` in that time; ``taking`` is over when this ends."""
+async def _in_time(met: asyncio.Future[VerifiedPath], hole: TcpHole, dial: Endpoint | None) -> VerifiedPath:
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(MEET_FOR):
             return await met
     except TimeoutError:
-        raise NoPath(hole.failure or f"no answer within {seconds:g} s") from None
+        nobody = f"{dial}: no answer" if dial else f"nobody came to {hole.endpoint}"
+        raise NoPath(hole.failure or f"{nobody} within {MEET_FOR:g} s") from None
+
+
+@asynccontextmanager
+async def _ended(task: asyncio.Task[None]) -> AsyncIterator[None]:
+    """Ends ``task`` with the block, however that ends."""
+    try:
+        yield
     finally:
-        taking.cancel()
-        await asyncio.gather(taking, return_exceptions=True)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

@@ -72,7 +72,8 @@ class Ways:
         match candidate.kind:
             case Kind.AWAIT if hole:
                 name = f"direct to us at {endpoint}"
-                return Attempt(name, partial(meet, hole, self._verified, self.report))
+                run = partial(meet, hole, self._verified, self.report)
+                return Attempt(name, run, pending=lambda: "nobody came")
             case Kind.PUNCH if hole and hole.endpoint.is_v6 == endpoint.is_v6:
                 run = partial(meet, hole, self._verified, self.report, dial=endpoint)
                 return Attempt(name, run, pending=lambda: hole.failure or "no answer")

@@ -70,10 +70,10 @@ class Script(Double):
     def endpoint(self) -> Endpoint:
         return Endpoint(self.address.host, self.address.port)
 
-    def offer(self, blob: bytes, relay: str = "") -> wire.RendezvousMessage:
-        """The answer that sends an initiator here."""
+    def offer(self, blob: bytes, relay: str = "", *, is_local: bool = True) -> wire.RendezvousMessage:
+        """The answer that sends an initiator here: as to a neighbour, or to a hole that was punched."""
         answer = wire.PunchHoleResponse(
-            socket_addr=mangle(self.endpoint, 1), pk=blob, is_local=True, relay_server=relay
+            socket_addr=mangle(self.endpoint, 1), pk=blob, is_local=is_local, relay_server=relay
         )
         return message(punch_hole_response=answer)
 

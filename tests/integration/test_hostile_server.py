@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import date
 
 import pytest
 from bare_clients import until
@@ -29,6 +30,7 @@ from rdpeer.peer import handshaking, paths
 from rdpeer.peer.connect import Way
 from rdpeer.peer.ways import Ways
 from rdpeer.protocol.rendezvous import PunchRequest
+from rdpeer.store.known_peers import Kind, Pin, Proof
 from rdpeer.values import Endpoint, PeerId, ServerAddress
 from rdpeer.wire import rendezvous_pb2 as wire
 from rdpeer.wire import session_pb2
@@ -185,16 +187,16 @@ LIES = [
 
 
 @pytest.mark.parametrize(("lie", "match"), LIES)
-@pytest.mark.parametrize("relayed", [False, True], ids=["direct", "relayed"])
-async def test_a_key_that_does_not_hold(peers: Peers, lie: str, match: str, relayed: bool) -> None:
+@pytest.mark.parametrize("way", ["local", "punched", "relayed"])
+async def test_a_key_that_does_not_hold(peers: Peers, lie: str, match: str, way: str) -> None:
     """It ends before anything is dialled."""
 
     async def answer(leg: Leg, question: wire.RendezvousMessage) -> None:
         blob = blob_of(lie, server)
-        if relayed:
+        if way == "relayed":
             leg.send(message(relay_response=wire.RelayResponse(pk=blob, uuid=TOKEN)))
         else:
-            leg.send(bob.offer(blob))
+            leg.send(bob.offer(blob, is_local=way == "local"))
         await leg.ended()
 
     async def never(actor: Actor) -> None:
@@ -204,6 +206,26 @@ async def test_a_key_that_does_not_hold(peers: Peers, lie: str, match: str, rela
     async with Script(never) as bob:
         await ask(server, peers, IdentityMismatch, 7, match)
         assert not bob.actors
+
+
+@pytest.mark.parametrize("is_local", [True, False], ids=["local", "punched"])
+async def test_a_key_that_contradicts_the_pin_is_not_even_dialled(peers: Peers, is_local: bool) -> None:
+    """The server signs Mallory's key for Bob's ID, and leads there."""
+
+    async def never(actor: Actor) -> None:
+        raise AssertionError("dialled")
+
+    async def answer(leg: Leg, question: wire.RendezvousMessage) -> None:
+        leg.send(mallory.offer(server.blob(MALLORY), is_local=is_local))
+        await leg.ended()
+
+    async with Script(never) as mallory, LyingServer(answer) as server:
+        alice = server.customer(peers)
+        where = str(server.address)
+        alice.known.add(Pin(where, PEER, BOB.public, Kind.RDPEER, Proof.SERVER, date(2026, 1, 1)))
+        with fails(IdentityMismatch, 7, r"\(the server\), not SHA256:.*\(the pin in .*known_peers line 1\)"):
+            await alice.send(b"", PEER)
+        assert not mallory.actors
 
 
 def offering(bob: Script, blob: Callable[[LyingServer], bytes], relay: str = "") -> LyingServer:
@@ -385,8 +407,9 @@ async def test_a_foreign_relay_sees_no_identity_and_learns_nothing(peers: Peers)
 # Beside the liar
 
 
+@pytest.mark.parametrize("is_local", [True, False], ids=["local", "punched"])
 async def test_a_stranger_at_the_direct_endpoint_and_the_peer_at_the_relay(
-    peers: Peers, monkeypatch: pytest.MonkeyPatch
+    peers: Peers, monkeypatch: pytest.MonkeyPatch, is_local: bool
 ) -> None:
     """One mismatch and one good path: the good one is taken, the other reported."""
     monkeypatch.setattr(paths, "RELAY_DELAY", 0)
@@ -407,7 +430,7 @@ async def test_a_stranger_at_the_direct_endpoint_and_the_peer_at_the_relay(
 
         async def answer(leg: Leg, question: wire.RendezvousMessage) -> None:
             if question.HasField("punch_hole_request"):
-                leg.send(mallory.offer(server.blob(), str(bob.address)))
+                leg.send(mallory.offer(server.blob(), str(bob.address), is_local=is_local))
             else:
                 leg.send(message(relay_response=wire.RelayResponse()))
             await leg.ended()
@@ -423,7 +446,8 @@ async def test_a_stranger_at_the_direct_endpoint_and_the_peer_at_the_relay(
     assert heard == [0]
 
 
-async def test_both_paths_lead_to_a_stranger(peers: Peers) -> None:
+@pytest.mark.parametrize("is_local", [True, False], ids=["local", "punched"])
+async def test_both_paths_lead_to_a_stranger(peers: Peers, is_local: bool) -> None:
     async def stranger(actor: Actor) -> None:
         if actor in relay.actors:
             await actor.leg.asked()
@@ -435,7 +459,7 @@ async def test_both_paths_lead_to_a_stranger(peers: Peers) -> None:
 
         async def answer(leg: Leg, question: wire.RendezvousMessage) -> None:
             if question.HasField("punch_hole_request"):
-                leg.send(direct.offer(server.blob(), str(relay.address)))
+                leg.send(direct.offer(server.blob(), str(relay.address), is_local=is_local))
             else:
                 leg.send(message(relay_response=wire.RelayResponse()))
             await leg.ended()

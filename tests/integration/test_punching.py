@@ -6,6 +6,7 @@ No NAT is here: what NATs let through is asserted in tests/nat. Here it is who d
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -63,6 +64,16 @@ async def test_a_punched_path(server: Servers, peers: Peers, way: Way) -> None:
         line = await listening.reports.said("accepted by open")
     assert line.startswith(f"{alice.id} {alice.key.fingerprint}, direct 127.0.0.1:")
     assert [told for told in person.details if told.startswith("path: direct 127.0.0.1:")]
+
+
+async def test_a_punched_path_by_ipv6(server: Servers, peers: Peers, monkeypatch: pytest.MonkeyPatch) -> None:
+    person = Somebody()
+    async with server(bind=("::1",)) as running:
+        here = ServerAddress("::1", running.base)
+        alice, bob = peers("alice", running, server=here), peers("bob", running, server=here)
+        async with bob.listening(Echo()):
+            assert await alice.send(DATA, bob.id, way=Way.DIRECT, person=person) == DATA
+    assert [told for told in person.details if re.fullmatch(r"path: direct \[::1\]:\d+", told)]
 
 
 async def test_a_forced_relay_punches_nothing(server: Servers, peers: Peers) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 
 import pytest
@@ -24,6 +25,8 @@ KEY = IdentityKey.from_seed(b"k" * 32)
 
 class Hole:
     """Gives the streams that the test puts in. ``dialled``: to whom, as often as it was."""
+
+    endpoint = Endpoint("192.168.1.7", 50000)
 
     def __init__(self) -> None:
         self.failure = ""
@@ -136,16 +139,21 @@ async def test_no_more_are_taken_than_eight() -> None:
 
 
 @pytest.mark.parametrize(
-    ("failure", "told"), [("", "no answer within 0.01 s"), ("203.0.113.9:40000: refused", "refused")]
+    ("dial", "failure", "told"),
+    [
+        (PEER, "", "203.0.113.9:40000: no answer within 0.01 s"),
+        (PEER, "203.0.113.9:40000: refused", "203.0.113.9:40000: refused"),
+        (None, "", "nobody came to 192.168.1.7:50000 within 0.01 s"),
+    ],
 )
 async def test_where_nobody_comes_the_reason_is_told(
-    monkeypatch: pytest.MonkeyPatch, failure: str, told: str
+    monkeypatch: pytest.MonkeyPatch, dial: Endpoint | None, failure: str, told: str
 ) -> None:
     monkeypatch.setattr(meeting, "MEET_FOR", 0.01)
     hole = Hole()
     hole.failure = failure
-    with pytest.raises(NoPath, match=told):
-        await meeting_at(hole)
+    with pytest.raises(NoPath, match=f"^{re.escape(told)}$"):
+        await meeting_at(hole, dial=dial)
 
 
 async def test_cancelled_it_closes_what_came() -> None:

@@ -308,9 +308,11 @@ def test_a_relay_response_is_told_as_stock_does() -> None:
     answer = wire.RelayResponse()
     answer.CopyFrom(stock.relay_response)
     answer.socket_addr, answer.id = mark, PEER
+    answer.dials = True  # rdpeer's own, passed on too
     ours = heard(table.say(PEER_CALLS, relay_response=answer)).relay_response
     assert open_id_pk(KEY.public, ours.pk)[:2] == (PEER, PK)
-    ours.pk = stock.relay_response.pk
+    assert ours.dials
+    ours.pk, ours.dials = stock.relay_response.pk, False
     assert ours == stock.relay_response
 
 
