@@ -67,6 +67,11 @@ def message(
     log.debug("%s %s %s, %d bytes: %s", direction, carrier, place, len(payload), what)
 
 
+def happened(place: str, what: str) -> None:
+    """Tells what came of a connection; ``place`` is carrier and endpoint: ``tcp 203.0.113.5:21116``."""
+    log.debug("%s %s: %s", _HAPPENED, place, printable(what))
+
+
 def conversation(inner: Conversation) -> Conversation:
     """``inner``, traced if anybody traces."""
     return _TracedConversation(inner) if is_on() else inner
@@ -83,7 +88,7 @@ def moved(function: Callable[..., object], stream: FrameStream) -> None:
     if isinstance(function, _TracedSeal | _TracedOpen):
         function.place = _place(stream)
         what = "what we send goes" if isinstance(function, _TracedSeal) else "what we receive comes"
-        _happened(function.place, f"{what} this way from now on")
+        happened(function.place, f"{what} this way from now on")
 
 
 def answering(answer: Answer) -> Answer:
@@ -132,13 +137,13 @@ class _TracedConversation:
             case StreamOpened(stream, _, remote):
                 carrier, _, address = self._places[stream].partition(" ")
                 self._places[stream] = f"{carrier} {remote or address}"
-                _happened(self._places[stream], "connected")
+                happened(self._places[stream], "connected")
             case StreamFailed(stream, reason):
-                _happened(self._places[stream], f"failed: {reason}")
+                happened(self._places[stream], f"failed: {reason}")
             case StreamClosed(stream):
-                _happened(self._places[stream], "closed by the other end")
+                happened(self._places[stream], "closed by the other end")
             case ListenerOpened(_, local):
-                _happened(f"tcp {local}", "listening")
+                happened(f"tcp {local}", "listening")
 
     def _say(self, command: Command) -> None:
         match command:
@@ -155,11 +160,11 @@ class _Opening(FrameStream):
     """A stream under a handshake: the first payload of each direction is in clear (docs/CHANNEL.md 1)."""
 
     def __init__(self, stream: FrameStream, handshake: Handshake | DesktopLogin) -> None:
+        from rdpeer.protocol.login import DesktopLogin  # whoever does not trace does not pay for it
+
         self._stream = stream
         self._opened: set[str] = set()
         self.local, self.remote = stream.local, stream.remote
-        from rdpeer.protocol.login import DesktopLogin
-
         if isinstance(handshake, DesktopLogin):
             handshake.on_message = self._on_message
         else:
@@ -247,7 +252,3 @@ def _record(direction: str, place: str, record: bytes) -> None:
     from rdpeer.wire.records import type_name
 
     log.debug("%s %s, %d bytes: sealed %s", direction, place, len(record) + OVERHEAD, type_name(record))
-
-
-def _happened(place: str, what: str) -> None:
-    log.debug("%s %s: %s", _HAPPENED, place, printable(what))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from contextlib import closing
 
@@ -16,7 +17,8 @@ LIMIT = 4096
 HERE = "127.0.0.1"
 
 
-async def test_two_holes_meet_whoever_comes_first() -> None:
+async def test_two_holes_meet_whoever_comes_first(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "rdpeer.net.trace")
     near, far = UdpHole.open(HERE), UdpHole.open(HERE)
     there, here = far.endpoint, near.endpoint
     calling = asyncio.create_task(near.connect(there, limit=LIMIT, timeout=10))
@@ -28,6 +30,11 @@ async def test_two_holes_meet_whoever_comes_first() -> None:
     assert await left.receive() == b"who accepts may speak first"
     left.abort()
     right.abort()
+    assert sorted(record.getMessage() for record in caplog.records) == sorted(
+        f"-- udp {remote}: {what}"
+        for remote in (here, there)
+        for what in ("empty datagrams go there until one comes", "the way is open")
+    )
 
 
 @pytest.mark.parametrize("way", ["connect", "accept"])

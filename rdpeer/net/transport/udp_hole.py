@@ -13,6 +13,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from typing import Self
 
+from rdpeer.net import trace
 from rdpeer.net.transport import udp_stream
 from rdpeer.net.transport.udp_stream import UdpStream
 from rdpeer.values import Endpoint
@@ -51,6 +52,8 @@ class UdpHole:
         for repetitions_left in reversed(range(_REPETITIONS + 1)):
             with contextlib.suppress(OSError):  # as if it were lost
                 self.socket.sendto(payload, (server.ip, server.port))
+                if trace.is_on():
+                    trace.message(trace.SENT, "udp", server, payload)
             if repetitions_left:
                 await asyncio.sleep(random.uniform(0.010, 0.029))  # noqa: S311 - stock's own spread
 
@@ -80,13 +83,16 @@ class UdpHole:
     async def _punch(self, remote: Endpoint, enough: Callable[[bytes], bool]) -> bytes:
         """The first datagram from ``remote`` that is ``enough``."""
         self.socket.connect((remote.ip, remote.port))
+        trace.happened(f"udp {remote}", "empty datagrams go there until one comes")
         wait = _FIRST_WAIT
         while True:
             with contextlib.suppress(OSError):  # ICMP on an earlier one, or no room: as if it were lost
                 self.socket.send(b"")
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait):
-                    return await self._hear(enough)
+                    first = await self._hear(enough)
+                    trace.happened(f"udp {remote}", "the way is open")
+                    return first
             wait = min(wait * _SLOWER, _LONGEST_WAIT)
 
     async def _hear(self, enough: Callable[[bytes], bool]) -> bytes:
