@@ -54,6 +54,17 @@ async def test_both_ends_dial_and_meet_in_one_connection() -> None:
         assert "address" in far.failure  # taken: the other's connection came first
 
 
+async def test_what_is_refused_is_said_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "RETRY_AFTER", 0)
+    monkeypatch.setattr(module, "MOST_TRIES", 3)
+    async with await TcpListener.open(HERE, limit=100) as gone:
+        nobody = gone.endpoint
+    told: list[OSError] = []
+    with pytest.raises(ConnectionRefusedError):
+        await dial_until_heard(nobody, limit=100, refused=told.append)
+    assert list(map(str, told)) == [f"{nobody}: Connection refused"] * 2
+
+
 async def test_a_stranger_may_come_too() -> None:
     async with holes(2) as (near, far):
         where = ServerAddress(near.endpoint.ip, near.endpoint.port)

@@ -10,20 +10,24 @@ second finds the way open. Two things make that reliable (docs/PROTOCOL.md 2.7):
   server saw, as behind a symmetric NAT.
 
 Where both SYNs cross, the two connects become one connection: simultaneous open is ordinary TCP. Refused
-means that nobody is there yet: the connect is tried again after a moment, a bounded number of times,
-since the address is one that somebody else has named.
+means that nobody is there yet, or that a NAT answers so to what it does not know: then the two have to
+be on their way at the same time. So the connect is tried again after a moment that is never twice the
+same, or both ends would miss each other in step; and a bounded number of times, since the address is one
+that somebody else has named.
 """
 
 from __future__ import annotations
 
 import asyncio
+import random
+from collections.abc import Callable
 
 from rdpeer.net.transport.dial import connected
 from rdpeer.net.transport.tcp import TcpListener, TcpStream
 from rdpeer.values import Endpoint
 
 RETRY_AFTER = 0.2
-"""Seconds from a refusal to the next SYN."""
+"""Seconds from a refusal to the next SYN; half as many, or half as many more."""
 
 MOST_TRIES = 20
 
@@ -52,22 +56,36 @@ class TcpHole(TcpListener):
 
     async def _dial(self, remote: Endpoint) -> None:
         try:
-            self._offer(await dial_until_heard(remote, limit=self._limit, local=self.endpoint))
+            stream = await dial_until_heard(
+                remote, limit=self._limit, local=self.endpoint, refused=self._failed
+            )
         except OSError as error:  # the peer's connection came first, too: then this one's place is taken
-            self.failure = str(error)
+            self._failed(error)
+        else:
+            self._offer(stream)
+
+    def _failed(self, error: OSError) -> None:
+        self.failure = str(error)
 
 
-async def dial_until_heard(remote: Endpoint, *, limit: int, local: Endpoint | None = None) -> TcpStream:
+async def dial_until_heard(
+    remote: Endpoint,
+    *,
+    limit: int,
+    local: Endpoint | None = None,
+    refused: Callable[[OSError], None] = lambda error: None,
+) -> TcpStream:
     """A stream to ``remote``, tried again while it is refused; the caller sets the time it may take.
 
     ``limit``: longest payload taken, in bytes. ``local``: from there; the port must be shared.
-    Raises OSError that names ``remote`` and the reason.
+    ``refused`` is told each time that it is. Raises OSError that names ``remote`` and the reason.
     """
-    for _ in range(MOST_TRIES - 1):
+    for tries_left in reversed(range(MOST_TRIES)):
         try:
-            sock = await connected(remote, local=local)
-        except (ConnectionRefusedError, ConnectionResetError):
-            await asyncio.sleep(RETRY_AFTER)
-        else:
-            return await TcpStream.over(sock, limit=limit)
-    return await TcpStream.over(await connected(remote, local=local), limit=limit)
+            return await TcpStream.over(await connected(remote, local=local), limit=limit)
+        except (ConnectionRefusedError, ConnectionResetError) as error:
+            if not tries_left:
+                raise
+            refused(error)
+            await asyncio.sleep(RETRY_AFTER * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
+    raise AssertionError("unreachable")
