@@ -35,6 +35,7 @@ async def _hear(sock: socket.socket, checks: Checks) -> tuple[bytes, Endpoint]:
     """The next datagram, answered; checks that fall due are sent meanwhile."""
     loop = asyncio.get_running_loop()
     while True:
+        await asyncio.sleep(0)  # a flood is not to keep others, and the caller's timeout, from their turn
         _send(sock, checks.due(monotonic()))
         wait = None if checks.deadline is None else max(0.0, checks.deadline - monotonic())
         with contextlib.suppress(TimeoutError, ConnectionResetError):  # Windows: a check found nobody

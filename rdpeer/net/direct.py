@@ -56,21 +56,30 @@ async def first(attempts: Sequence[Coroutine[Any, Any, Joined]], timeout: float)
     """
     reasons: list[str] = []
     running = {asyncio.create_task(attempt) for attempt in attempts}
-    try:
-        with contextlib.suppress(TimeoutError):
+    with contextlib.ExitStack() as unless_taken:
+        try:
             async with asyncio.timeout(timeout):
-                while running:
-                    done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-                    attempt = done.pop()
-                    running.discard(attempt)
-                    try:
-                        return attempt.result()
-                    except (OSError, RdpeerError) as error:
-                        reasons.append(str(error))
-            raise NoPath("; ".join(reasons))
-    finally:
-        await _end(running)
-    raise NoPath("; ".join([*reasons, f"no direct path within {timeout:g} s"]))
+                joined = await _first(running, reasons)
+                unless_taken.callback(joined[1].abort)
+        except TimeoutError:
+            raise NoPath("; ".join([*reasons, f"no direct path within {timeout:g} s"])) from None
+        finally:
+            await _end(running)
+        unless_taken.pop_all()
+    return joined
+
+
+async def _first(running: set[asyncio.Task[Joined]], reasons: list[str]) -> Joined:
+    """Takes what is done out of ``running``; NoPath when nothing is left there."""
+    while running:
+        done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+        attempt = done.pop()
+        running.discard(attempt)
+        try:
+            return attempt.result()
+        except (OSError, RdpeerError) as error:
+            reasons.append(str(error))
+    raise NoPath("; ".join(reasons))
 
 
 async def _join(stream: FrameStream, key: MoveKey) -> Joined:

@@ -34,17 +34,24 @@ class Gathering:
         ``listen``: by TCP, too. ``limit``: longest payload taken there, in bytes.
         """
         gathering = cls()
-        for v6 in (False, True):
+        try:
+            await gathering._open(list(addresses), limit, listen)
+        except BaseException:
+            gathering.close()
+            raise
+        return gathering
+
+    async def _open(self, addresses: list[str], limit: int, listen: bool) -> None:
+        for v6 in sorted({":" in ip for ip in addresses}):
             with contextlib.suppress(OSError):  # no such family here
-                gathering.sockets.append(datagram_socket(v6=v6))
+                self.sockets.append(datagram_socket(v6=v6))
         for ip in addresses:
             if listen:
-                await gathering._listen(ip, limit)
-            gathering.candidates += [
+                await self._listen(ip, limit)
+            self.candidates += [
                 Candidate(Transport.UDP, Endpoint(ip, sock.getsockname()[1]))
-                for sock, _ in gathering.facing([Endpoint(ip, 0)])
+                for sock, _ in self.facing([Endpoint(ip, 0)])
             ]
-        return gathering
 
     async def _listen(self, ip: str, limit: int) -> None:
         with contextlib.suppress(OSError):  # an address that is gone, or cannot be bound
