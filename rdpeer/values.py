@@ -82,7 +82,7 @@ class Endpoint:
     port: int
 
     @classmethod
-    def of(cls, sockaddr: tuple[str, int] | tuple[str, int, int, int]) -> Self:
+    def of(cls, sockaddr: tuple[str, int] | tuple[str, int, int] | tuple[str, int, int, int]) -> Self:
         """From what the socket functions return: a scope is dropped, a v4-mapped v6 address becomes v4."""
         address = ipaddress.ip_address(sockaddr[0].partition("%")[0])
         if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:

@@ -14,7 +14,8 @@ from nacl.exceptions import CryptoError
 
 from rdpeer.errors import RemoteProtocolError
 
-_MAC_BYTES = 16
+SEAL_BYTES = 16
+"""By how much a sealed message is longer."""
 
 
 class StockChannel:
@@ -28,7 +29,7 @@ class StockChannel:
         self._opened = 0
 
     def seal(self, plaintext: bytes) -> bytes:
-        """``plaintext`` sealed: 16 bytes longer."""
+        """``plaintext`` sealed: SEAL_BYTES longer."""
         self._sealed += 1
         return crypto_secretbox(plaintext, _nonce(self._sealed), self._key)
 
@@ -41,7 +42,7 @@ class StockChannel:
         """
         if not payload:
             return b""
-        if len(payload) < _MAC_BYTES:
+        if len(payload) < SEAL_BYTES:
             raise RemoteProtocolError(f"{len(payload)} bytes are too few for a sealed message")
         self._opened += 1
         try:

@@ -34,7 +34,7 @@ class Connection:
     __slots__ = ("remote", "socket")
 
     kind = "tcp"
-    """What carries it, for people."""
+    """What carries it, for people: tcp or ws."""
 
     def __init__(self, sock: socket.socket, remote: Endpoint) -> None:
         self.socket = sock

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from rdpeer.crypto.stock import SEAL_BYTES, StockChannel
 from rdpeer.errors import ConnectionLost, RdpeerError
 from rdpeer.net.budget import Meter
 from rdpeer.net.connections import Connection, TracedConnection
@@ -61,6 +62,35 @@ class TracedStreamConnection(TracedConnection, StreamConnection):
     """One whose messages are told."""
 
     __slots__ = ()
+
+
+class SealedConnection(Connection):
+    """``connection`` from here on, each frame sealed by ``channel`` but for heartbeats."""
+
+    __slots__ = ("_channel", "_connection", "kind")
+
+    def __init__(self, connection: Connection, channel: StockChannel) -> None:
+        self._connection = connection
+        self._channel = channel
+        self.remote = connection.remote
+        self.kind = connection.kind
+
+    async def receive(self, limit: int) -> bytes | None:
+        """As :meth:`Connection.receive`; RemoteProtocolError for what does not open, too."""
+        payload = await self._connection.receive(limit + SEAL_BYTES)
+        return None if payload is None else self._channel.open(payload)
+
+    def send(self, payload: bytes) -> None:
+        self._connection.send(self._channel.seal(payload) if payload else payload)
+
+    def hang_up(self) -> None:
+        self._connection.hang_up()
+
+    async def finish(self) -> None:
+        await self._connection.finish()
+
+    def close(self) -> None:
+        self._connection.close()
 
 
 async def framed(connection: Connection) -> StreamConnection:

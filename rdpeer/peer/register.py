@@ -13,6 +13,7 @@ from rdpeer.net.driver import converse
 from rdpeer.peer.moving import reflectors_of
 from rdpeer.peer.setup import rendezvous_server, why_relayed, within
 from rdpeer.protocol.answer import Answer, Responder
+from rdpeer.protocol.line_registration import LineRegistration
 from rdpeer.protocol.notifications import Notification
 from rdpeer.protocol.question import RendezvousServer
 from rdpeer.protocol.registration import (
@@ -53,11 +54,15 @@ class Member:
         self.reflectors = reflectors_of(self.server, settings.stun)
         self._confirmed = Confirmed(profile.confirmed)
 
-    def registration(self, *, once: bool, patience: float | None) -> Registration:
+    def registration(self, *, once: bool, patience: float | None) -> Registration | LineRegistration:
         """The conversation that brings this member online."""
         identity = self.identity
         registrant = Registrant(identity.peer_id, identity.uuid, identity.key.public)
         confirmed = self._confirmed.holds(self.server.licence_key, identity.peer_id, identity.key.public)
+        if self.responder.relay_only:  # where no direct path can be had, no datagram gets out
+            return LineRegistration(
+                registrant, self.server, confirmed=confirmed, once=once, patience=patience
+            )
         return Registration(
             registrant, self.server.address, confirmed=confirmed, once=once, patience=patience
         )
@@ -126,7 +131,7 @@ async def stay_online(
             answers.create_task(answered(what))
             return
         if isinstance(what, Online):
-            member.responder.relays.server_ip = what.remote.ip
+            member.responder.relays.server_ip = what.remote.ip if what.remote else None
         report(what)
 
     registration = member.registration(once=once, patience=patience)

@@ -73,11 +73,11 @@ class Registrant:
 
 @dataclass(frozen=True, slots=True)
 class Online:
-    """The server has our address."""
+    """The server has our address. ``remote`` is its own, None where a proxy hides it."""
 
     peer: PeerId
     server: ServerAddress
-    remote: Endpoint
+    remote: Endpoint | None
 
     def __str__(self) -> str:
         return f"{self.peer} is online at {place(self.server, self.remote)}"

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from rdpeer.crypto.keys import IdentityKey
 from rdpeer.errors import RemoteProtocolError
 from rdpeer.server.answers import Answers, known_nat_type, known_port, v6_only
-from rdpeer.server.commands import Caller, Close, Command, Notify, Send
+from rdpeer.server.commands import Caller, Close, Command, Notify, Register, Seal, Send
 from rdpeer.server.forwards import Forwards
 from rdpeer.server.journal import Journal
 from rdpeer.server.keys import Keys
@@ -22,7 +22,7 @@ from rdpeer.server.limits import Limits
 from rdpeer.server.queries import answer_query
 from rdpeer.server.questions import Question, Questions
 from rdpeer.server.rates import Recent, network
-from rdpeer.server.registry import Peer, Registry, Source
+from rdpeer.server.registry import Line, Peer, Registry, Source
 from rdpeer.server.relays import Relays
 from rdpeer.values import Endpoint, printable
 from rdpeer.wire import rendezvous_pb2 as wire
@@ -101,10 +101,11 @@ class Broker:
                 return [self._answers.local_address(caller, message.local_addr, now), Close()]
             case "relay_response":
                 return [self._answers.relayed(caller, message.relay_response, now), Close()]
-            case "register_pk":
-                result = wire.RegisterPkResponse(result=wire.RegisterPkResponse.NOT_SUPPORT)
-                answer = wire.RendezvousMessage(register_pk_response=result)
-                return [Send(caller.connection, answer.SerializeToString()), Close()]
+            case "register_peer" | "register_pk":
+                line = Line(caller.remote.ip, caller.remote.port, caller.connection)
+                return [Register(line, message)]
+            case "key_exchange":
+                return [Seal(caller.connection, message.key_exchange.keys)]
         query = answer_query(message, caller.remote, self._registry, now)
         return [Close()] if query is None else [Send(caller.connection, query), Close()]
 
@@ -195,11 +196,15 @@ class Broker:
         self, peer: Peer, question: Question, message: wire.RendezvousMessage, now: float
     ) -> list[Command]:
         payload, what = message.SerializeToString(), message.WhichOneof("union")
-        if peer.source is None or not self._forwards.allow(peer.source[0], payload, now):
+        if peer.source is None or not self._may_send(peer.source, payload, now):
             self._journal.note("connect", "dropped", question.initiator, question.peer_id, what)
             return []
         self._journal.note("connect", "passed on", question.initiator, question.peer_id, what)
         return [Notify(peer.source, peer.via, payload)]
+
+    def _may_send(self, source: Source, payload: bytes, now: float) -> bool:
+        """Whoever is at the end of a line is no victim: nobody else can have opened it."""
+        return isinstance(source, Line) or self._forwards.allow(source[0], payload, now)
 
 
 def _udp_port(initiator: Endpoint, port: int) -> int:
@@ -209,5 +214,7 @@ def _udp_port(initiator: Endpoint, port: int) -> int:
 
 
 def _same_ip(remote: Endpoint, peer: Peer) -> bool:
-    """Behind one public address, so perhaps in one network: worth asking for its local address."""
-    return peer.source is not None and Endpoint.of(peer.source).ip == remote.ip
+    """Behind one public address, so perhaps in one network: worth asking for its local address. Who came
+    over a proxy or the web has none that leads to it."""
+    source = peer.source
+    return source is not None and not isinstance(source, Line) and Endpoint.of(source).ip == remote.ip

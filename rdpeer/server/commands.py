@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from rdpeer.server.registry import Source
+from rdpeer.server.registry import Line, Source
 from rdpeer.values import Endpoint
+from rdpeer.wire.rendezvous_pb2 import RendezvousMessage
 
 
 class Caller(NamedTuple):
@@ -26,7 +28,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Notify:
-    """One datagram to a registered peer, through our socket number ``via``."""
+    """To a registered peer: one datagram through our socket number ``via``, or one frame on its line."""
 
     source: Source
     via: int
@@ -34,8 +36,24 @@ class Notify:
 
 
 @dataclass(frozen=True, slots=True)
+class Register:
+    """A registration over ``line``: RegisterPeer or RegisterPk."""
+
+    line: Line
+    message: RendezvousMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """The answer to our KeyExchange: from here on the connection is sealed (docs/PROTOCOL.md 2.4)."""
+
+    connection: int
+    keys: Sequence[bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
     """Close the connection whose message this was, after what was sent."""
 
 
-Command = Send | Notify | Close
+Command = Send | Notify | Register | Seal | Close

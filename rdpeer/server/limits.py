@@ -62,3 +62,9 @@ class Limits:
 
     answer_timeout: float = 30.0
     """An answer to a request for a peer that comes later than this is not passed on."""
+
+    @property
+    def keep_alive(self) -> int:
+        """Seconds between heartbeats to a peer that is registered over a connection: it answers each, in
+        time for ``frame_timeout``."""
+        return max(1, min(20, int(self.frame_timeout * 2 / 3)))

@@ -26,7 +26,7 @@ from rdpeer.server.journal import Journal
 from rdpeer.server.limits import MAX_DATAGRAM, Limits
 from rdpeer.server.rates import Distinct, Rows, network
 from rdpeer.server.reflector import reflect, reflect_port
-from rdpeer.server.registry import MAX_UUID, PK_BYTES, Registration, Registry, Source
+from rdpeer.server.registry import MAX_UUID, PK_BYTES, Line, Registration, Registry, Source
 from rdpeer.server.strangers import Strangers
 from rdpeer.values import PeerId
 from rdpeer.wire import rendezvous_pb2 as wire
@@ -97,6 +97,14 @@ class Registrations:
             return None
         return answer
 
+    def receive_over(self, line: Line, message: wire.RendezvousMessage, now: float) -> bytes | Save | None:
+        """The same for RegisterPeer or RegisterPk on a connection, whose source cannot be forged."""
+        if self._blocks.any and self._blocks.has_ip(line.ip):
+            return None
+        if message.HasField("register_pk"):
+            return self._register_pk(message.register_pk, line, 0, now)
+        return self._register_peer(message.register_peer.id, line, 0, now)
+
     def _unusual(self, datagram: bytes, source: Source, via: int, now: float) -> Reply:
         if len(datagram) > MAX_DATAGRAM:
             return None
@@ -136,6 +144,8 @@ class Registrations:
         peer = self._registry.peers.get(peer_id)
         if peer is None or peer.registration.ip != source[0]:
             return REQUEST_PK
+        if isinstance(peer.source, Line) and peer.source != source:
+            return REQUEST_PK  # a line that is up gives way only to one that knows the uuid
         peer.heard(source, via, now)
         return KEEP_ALIVE
 
@@ -168,8 +178,10 @@ class Registrations:
             self._journal.count("register", decision)
         else:
             self._journal.note("register", decision, source[0], peer_id, Result.Result.Name(result))
-        message = wire.RendezvousMessage(register_pk_response=wire.RegisterPkResponse(result=result))
-        return message.SerializeToString()
+        answer = wire.RegisterPkResponse(result=result)
+        if result == Result.OK and isinstance(source, Line):
+            answer.keep_alive = self._limits.keep_alive
+        return wire.RendezvousMessage(register_pk_response=answer).SerializeToString()
 
     def _malformed(self, request: wire.RegisterPk) -> Result.Result.ValueType | None:
         if len(request.id) < _SHORTEST_ID:

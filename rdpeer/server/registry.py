@@ -18,8 +18,18 @@ from rdpeer.values import PeerId
 MAX_UUID = 128
 PK_BYTES = 32
 
-Source = tuple[str, int] | tuple[str, int, int, int]
-"""A datagram's source as the socket functions return it: what an answer is sent to, and cheap to compare."""
+
+class Line(NamedTuple):
+    """A connection of a peer that is registered over it: from where it comes, and its number."""
+
+    ip: str
+    port: int
+    connection: int
+
+
+Source = tuple[str, int] | tuple[str, int, int, int] | Line
+"""Where a peer is: its datagrams' source as the socket functions return it, or its line. It is what an answer
+is sent to, and cheap to compare."""
 
 
 class Registration(NamedTuple):

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Sequence
 
+from rdpeer.errors import RemoteProtocolError
 from rdpeer.net.connections import Connection
 from rdpeer.net.datagrams import DatagramSocket
 from rdpeer.net.ports import ServerPorts
+from rdpeer.net.stream_connections import SealedConnection
 from rdpeer.server.broker import Broker
-from rdpeer.server.commands import Caller, Command, Notify, Send
+from rdpeer.server.commands import Caller, Command, Notify, Register, Seal, Send
 from rdpeer.server.disk import Disk
+from rdpeer.server.greeting import GREET_AFTER, Greeting
+from rdpeer.server.keys import Keys
 from rdpeer.server.limits import MAX_FRAME
+from rdpeer.server.lines import Lines
 from rdpeer.server.queries import answer_query
 from rdpeer.server.reception import Reception
 from rdpeer.server.registration import Registrations, Save
-from rdpeer.server.registry import Registry, Source
+from rdpeer.server.registry import Line, Registry, Source
 from rdpeer.server.writer import Writer
 from rdpeer.wire import rendezvous_pb2 as wire
 from rdpeer.wire.messages import parse
@@ -32,11 +37,16 @@ class Rendezvous:
         broker: Broker,
         disk: Disk,
         reception: Reception,
+        keys: Keys,
+        keep_alive: float,
     ) -> None:
         self._registry = registry
         self._registrations = registrations
         self.broker = broker
         self._reception = reception
+        self._keys = keys
+        self._lines = Lines(registry, keep_alive)
+        self._greetings: dict[int, Greeting] = {}
         self._sockets: list[DatagramSocket] = []
         self.writer = Writer(disk, registrations, self._reply)
 
@@ -61,21 +71,57 @@ class Rendezvous:
         return answer
 
     def _reply(self, save: Save, answer: bytes) -> None:
-        self._sockets[save.via].send(answer, save.source)
+        self._answer_registration(save.source, save.via, save.registration.id, answer)
+
+    def _answer_registration(self, source: Source, via: int, peer_id: str, answer: bytes) -> None:
+        self._deliver(source, via, answer)
+        if isinstance(source, Line):
+            self._lines.registered(source, peer_id, asyncio.get_running_loop().time())
+            if source.connection not in self._reception.open:
+                self._lines.closed(source)  # it went while the disk was busy
+
+    def _deliver(self, source: Source, via: int, payload: bytes) -> None:
+        if not isinstance(source, Line):
+            self._sockets[via].send(payload, source)
+        elif connection := self._reception.open.get(source.connection):
+            connection.send(payload)
+
+    def sweep(self, now: float) -> None:
+        """Called each second: keeps lines alive."""
+        for number in self._lines.due(now):
+            self._reception.open[number].send(b"")
 
     async def serve(self, number: int, connection: Connection) -> None:
         """Everything that is said on one connection to the rendezvous port."""
-        caller = Caller(number, connection.remote)
+        remote = connection.remote
+        caller, line = Caller(number, remote), Line(remote.ip, remote.port, number)
         loop = asyncio.get_running_loop()
+        greeting = loop.call_later(GREET_AFTER, self._greet, number) if connection.kind == "tcp" else None
         try:
-            while (payload := await connection.receive(MAX_FRAME)) is not None:
-                self._reception.admission.heard(number, loop.time())
-                if self._obey(self.broker.receive(caller, payload, loop.time())):
-                    await connection.finish()
+            while (payload := await self._reception.open[number].receive(MAX_FRAME)) is not None:
+                if greeting:
+                    greeting.cancel()
+                now = loop.time()
+                self._reception.admission.heard(number, now)
+                is_line = self._lines.heard(number, now)
+                if not (payload or is_line) or (payload and self._receive(caller, payload, now)):
+                    await self._reception.open[number].finish()
                     return
                 await asyncio.sleep(0)
         finally:
+            if greeting:
+                greeting.cancel()
+            self._greetings.pop(number, None)
             self.broker.closed(number)
+            self._lines.closed(line)
+
+    def _greet(self, number: int) -> None:
+        greeting = self._greetings[number] = Greeting(self._keys.current)
+        self._reception.open[number].send(greeting.payload)
+
+    def _receive(self, caller: Caller, payload: bytes, now: float) -> bool:
+        """True if the connection is to be closed."""
+        return self._obey(self.broker.receive(caller, payload, now))
 
     def _obey(self, commands: list[Command]) -> bool:
         """True if the connection is to be closed."""
@@ -86,10 +132,29 @@ class Rendezvous:
                     if connection := self._reception.open.get(number):
                         connection.send(payload)
                 case Notify(source, via, payload):
-                    self._sockets[via].send(payload, source)
+                    self._deliver(source, via, payload)
+                case Register(line, message):
+                    self._register(line, message)
+                case Seal(number, keys):
+                    self._seal(number, keys)
                 case _:
                     close = True
         return close
+
+    def _register(self, line: Line, message: wire.RendezvousMessage) -> None:
+        answer = self._registrations.receive_over(line, message, asyncio.get_running_loop().time())
+        peer_id = message.register_pk.id or message.register_peer.id
+        if isinstance(answer, Save):
+            self.writer.add(answer)
+        elif answer is not None:
+            self._answer_registration(line, 0, peer_id, answer)
+
+    def _seal(self, number: int, keys: Sequence[bytes]) -> None:
+        greeting = self._greetings.pop(number, None)
+        if greeting is None:
+            raise RemoteProtocolError("a key exchange that we did not begin")
+        channel = greeting.answered(keys)
+        self._reception.open[number] = SealedConnection(self._reception.open[number], channel)
 
     async def _query(self, number: int, connection: Connection) -> None:
         """One question and its answer on the port below."""

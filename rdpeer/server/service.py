@@ -164,6 +164,8 @@ class Server:
         for reception in self._receptions:
             reception.sweep(now)
         self._relay.sweep(now)
+        if self._rendezvous:
+            self._rendezvous.sweep(now)
         if self._keys:
             self._keys.expire(wall())
 
@@ -243,7 +245,8 @@ class Server:
             journal=self._journal,
         )
         registrations = Registrations(registry, limits, self._blocks, enrolment, self._journal)
-        return Rendezvous(registry, registrations, broker, disk, self._receptions[0])
+        reception = self._receptions[0]
+        return Rendezvous(registry, registrations, broker, disk, reception, keys, limits.keep_alive)
 
     def _open_admin(self, path: Path) -> None:
         """Without it the server runs as well: not every file system has sockets."""

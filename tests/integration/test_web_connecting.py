@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
 
 import pytest
 from parties import Collector, Peers, fails
@@ -79,3 +80,56 @@ async def test_no_direct_path_is_promised(server: Servers, peers: Peers, form: s
         alice = peers("alice", running_server, server=by_web(running_server, form))
         with through(proxy.url), fails(NoPath, 5, "^no direct path: connections go through a proxy$"):
             await alice.send(b"", alice.id, Collector(), way=Way.DIRECT)
+
+
+BOTH = ["ws://127.0.0.1:{id}", "ws://127.0.0.1:{relay}/", "wss://localhost:{id}"]
+
+
+@pytest.mark.parametrize("form", BOTH)
+async def test_two_peers_that_have_nothing_but_the_web(
+    server: Servers, peers: Peers, tls: Tls, form: str
+) -> None:
+    options = {"tls_cert": tls.cert, "tls_key": tls.key} if form.startswith("wss") else {}
+    async with server(**options) as running_server:
+        address = by_web(running_server, form)
+        alice, bob = (peers(name, running_server, server=address) for name in ("alice", "bob"))
+        async with bob.listening():
+            blob = bytes(range(256)) * 4096
+            assert await alice.send(blob, bob.id) == blob
+            assert await alice.send(b"again", bob.id) == b"again"
+
+
+async def test_a_listener_on_the_web_and_one_that_knows_only_tcp(server: Servers, peers: Peers) -> None:
+    async with server() as running_server:
+        alice = peers("alice", running_server)
+        bob = peers("bob", running_server, server=by_web(running_server, "ws://127.0.0.1:{id}"))
+        async with bob.listening():
+            assert await alice.send(b"over", bob.id) == b"over"
+
+
+async def test_a_reverse_proxys_listener_says_which_relay_others_can_reach(
+    server: Servers, peers: Peers
+) -> None:
+    async with server() as running_server:
+        address = by_web(running_server, "ws://127.0.0.1:{id}/")
+        relay = ServerAddress.parse_relay(f"ws://127.0.0.1:{running_server.base + 3}")
+        alice = peers("alice", running_server)
+        bob = peers("bob", running_server, server=address, relay_server=relay)
+        async with bob.listening():
+            assert await alice.send(b"over", bob.id) == b"over"
+
+
+@pytest.mark.parametrize("scheme", ["socks5", "http"])
+async def test_a_listener_behind_a_proxy(server: Servers, peers: Peers, scheme: str) -> None:
+    proxy = Proxy(scheme, names={"rs.example": "127.0.0.1"})
+    async with server() as running_server, running(proxy), AsyncExitStack() as stack:
+        base = running_server.base
+        names = {
+            "server": ServerAddress("rs.example", base),
+            "relay_server": ServerAddress("127.0.0.1", base + 1),
+        }
+        alice, bob = peers("alice", running_server), peers("bob", running_server, **names)
+        with through(proxy.url):
+            await stack.enter_async_context(bob.listening())
+        assert await alice.send(b"to the inside", bob.id) == b"to the inside"
+        assert proxy.asked == [f"rs.example:{base}", f"rs.example:{base}", f"127.0.0.1:{base + 1}"]

@@ -391,7 +391,6 @@ def test_a_connection_has_few_questions_and_the_table_has_a_bound() -> None:
 @pytest.mark.parametrize(
     ("member", "vector"),
     [
-        ({"register_pk": wire.RegisterPk(id=PEER, uuid=b"u", pk=PK)}, "tcp RegisterPk"),
         ({"online_request": wire.OnlineRequest(id="x")}, "nat OnlineRequest nobody"),
         (
             {"online_request": wire.OnlineRequest(peers=["a", PEER, "b", PEER, "c", PEER, "d", PEER, "e"])},
@@ -414,10 +413,8 @@ def test_nat_test_tells_the_port_as_stock_does_and_the_address_behind_it() -> No
 @pytest.mark.parametrize(
     "member",
     [
-        {"key_exchange": wire.KeyExchange()},
         {"hc": wire.HealthCheck(token="t")},
         {"http_proxy_response": wire.HttpProxyResponse()},
-        {"register_peer": wire.RegisterPeer(id=PEER)},
         {},
     ],
 )
