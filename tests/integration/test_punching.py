@@ -15,6 +15,7 @@ import pytest
 from bare_clients import Datagrams, message, until
 from lying_server import BOB
 from parties import Echo, Listening, Peer, Peers, Somebody
+from stock_initiator import StockInitiator
 
 from rdpeer.crypto.identities import open_id_pk
 from rdpeer.net.transport.tcp import TcpListener, TcpStream, connect
@@ -25,7 +26,7 @@ from rdpeer.protocol.gate import Gate
 from rdpeer.protocol.handshake import ResponderHandshake
 from rdpeer.protocol.nat import Mapping
 from rdpeer.server import Server
-from rdpeer.values import Endpoint, PeerId, ServerAddress
+from rdpeer.values import PeerId, ServerAddress
 from rdpeer.wire import rendezvous_pb2 as wire
 from rdpeer.wire import session_pb2
 from rdpeer.wire.endpoints import unmangle
@@ -127,7 +128,7 @@ async def test_a_flood_of_requests_makes_no_more_than_so_many_listeners(
     """Who asks and never comes takes a place for a while; beyond those, peers are met at the relay."""
     monkeypatch.setattr(listener, "MOST_ANSWERS", 3)
     async with alice_and_bob(server, peers) as (running, alice, bob, listening):
-        asking = [await StockInitiator.asks(running, bob) for _ in range(3)]
+        asking = [await stock_initiator(running, bob) for _ in range(3)]
         person = Somebody()
         assert await alice.send(DATA, bob.id, person=person) == DATA
         assert [told for told in person.details if told.startswith("path: relay")]
@@ -143,7 +144,7 @@ async def test_holes_that_nobody_comes_to_are_closed(
 ) -> None:
     monkeypatch.setattr(listener, "ACCEPT_FOR", 0.05)
     async with alice_and_bob(server, peers) as (running, _, bob, listening):
-        initiator = await StockInitiator.asks(running, bob)
+        initiator = await stock_initiator(running, bob)
         await listening.details.said(f"nobody took the direct path to {initiator.answer}")
         with pytest.raises(OSError, match="refused"):
             await initiator.comes()
@@ -152,34 +153,16 @@ async def test_holes_that_nobody_comes_to_are_closed(
 # Stock's way of punching (docs/PROTOCOL.md 2.6)
 
 
-class StockInitiator:
-    """Asks, closes, and connects once, from the same port. It listens nowhere."""
-
-    def __init__(self, local: Endpoint, answer: Endpoint, blob: bytes) -> None:
-        self.local = local
-        self.answer = answer
-        self.blob = blob
-
-    @classmethod
-    async def asks(cls, server: Server, peer: Peer) -> StockInitiator:
-        where = server.link.server
-        stream = await connect(where, limit=4096, timeout=5, local_port_reuse=True)
-        question = wire.PunchHoleRequest(id=str(peer.id), licence_key=str(server.link.key), version="1.4.9")
-        stream.send(message(punch_hole_request=question).SerializeToString())
-        answer = wire.RendezvousMessage.FromString(await stream.receive() or b"").punch_hole_response
-        await stream.close()
-        endpoint = unmangle(answer.socket_addr)
-        assert endpoint
-        return cls(stream.local, endpoint, answer.pk)
-
-    async def comes(self) -> TcpStream:
-        address = ServerAddress(self.answer.ip, self.answer.port)
-        return await connect(address, limit=4096, timeout=5, local=self.local)
+async def stock_initiator(server: Server, peer: Peer) -> StockInitiator:
+    """One that asks for ``peer``."""
+    asked = await StockInitiator.asks(server.link.server, str(server.link.key), str(peer.id))
+    assert asked
+    return asked
 
 
 async def test_a_stock_initiator_gets_through(server: Servers, peers: Peers) -> None:
     async with alice_and_bob(server, peers) as (running, _, bob, _):
-        initiator = await StockInitiator.asks(running, bob)
+        initiator = await stock_initiator(running, bob)
         stream = await initiator.comes()
         opening = session_pb2.Message.FromString(await stream.receive() or b"")
         vouched = open_id_pk(running.key, initiator.blob, "the server key")

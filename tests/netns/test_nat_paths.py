@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,14 +18,16 @@ from stock import Stock
 
 pytestmark = pytest.mark.slow
 
-PATHS = Path(__file__).parents[2] / "docs" / "PATHS.md"
+ROOT = Path(__file__).parents[2]
+PATHS, PROTOCOL = ROOT / "docs" / "PATHS.md", ROOT / "docs" / "PROTOCOL.md"
+STOCK_INITIATOR = ROOT / "tests" / "stock_initiator.py"
 SERVER, SECOND = "198.51.100.1", "198.51.100.2"
 MASQUERADES = {"cone": CONE, "symmetric": SYMMETRIC}
 
 
-def rows(heading: str) -> list[list[str]]:
-    """The table below ``heading``, row by row, without its head."""
-    section = PATHS.read_text().partition(f"## {heading}\n")[2].partition("\n## ")[0]
+def rows(heading: str, document: Path = PATHS) -> list[list[str]]:
+    """The table below the heading that begins so, row by row, without its head."""
+    section = document.read_text().partition(f"## {heading}")[2].partition("\n## ")[0]
     lines = [line for line in section.splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
@@ -112,6 +116,22 @@ def world(
 @pytest.mark.parametrize(("near", "far", "path"), [row[:3] for row in rows("Hosts and NATs")])
 def test_which_pairs_go_direct(world: World, near: str, far: str, path: str) -> None:
     assert world.path(world.place(near, "connecting"), world.place(far, "listening")) == path
+
+
+def stock_rows() -> Iterator[tuple[str, str, str]]:
+    """docs/PROTOCOL.md 2.7, the column of a stock initiator: each pair, and whether it goes direct."""
+    for pairs, _, stock, _ in rows("2.7 A better TCP punch", PROTOCOL):
+        for pair in pairs.split(";"):
+            near, far = pair.strip().split(", ")
+            yield near, far, "direct" if "yes" in stock else "not"
+
+
+@pytest.mark.parametrize(("near", "far", "path"), list(stock_rows()))
+def test_a_stock_initiator(world: World, near: str, far: str, path: str) -> None:
+    host, peer = world.place(near, "connecting"), world.listener(world.place(far, "listening"))
+    command = (*host.within, sys.executable, str(STOCK_INITIATOR), SERVER, world.key, peer)
+    found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=50).stdout.strip()
+    assert (found == "direct") == (path == "direct"), found
 
 
 def behind_one(masquerade: str) -> Callable[[World], str]:
