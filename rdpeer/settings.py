@@ -39,7 +39,7 @@ class Settings:
 
     server: ServerAddress | None = None
     key: ServerKey | None = field(default=None, repr=False)
-    relay_server: ServerAddress | None = None
+    relay_servers: tuple[ServerAddress, ...] = ()
     proxy: ProxyAddress | None = None
     family: Family = Family.ANY
     ca_file: str | None = None
@@ -62,6 +62,11 @@ class Settings:
         return self.server
 
     @property
+    def relay_server(self) -> ServerAddress | None:
+        """The first of them, for where there is room for one."""
+        return next(iter(self.relay_servers), None)
+
+    @property
     def outbound(self) -> Outbound:
         """How connections leave this machine."""
         return Outbound(self.family, self.proxy, self.ca_file)
@@ -70,6 +75,8 @@ class Settings:
         """A setting as it would be written in a command, None where it has no value; never a password."""
         if name == "server" and self.server:
             return self.server.short()
+        if name == "relay-server" and self.relay_servers:
+            return ",".join(map(str, self.relay_servers))
         value = getattr(self, name.replace("-", "_"))
         if value is None:
             return None
@@ -97,7 +104,7 @@ class Settings:
             self,
             server=address.link.server,
             key=address.link.key or kept.key,
-            relay_server=address.link.relay or kept.relay_server,
+            relay_servers=(address.link.relay,) if address.link.relay else kept.relay_servers,
             origins=origins,
         )
 
@@ -165,7 +172,8 @@ def _with(settings: Settings, name: str, text: str) -> Settings:
             return replace(settings, key=_server_key(text))
         case "relay-server":
             base = settings.server.plain.port if settings.server else BASE_PORT
-            return replace(settings, relay_server=ServerAddress.parse_relay(text, base))
+            relays = (ServerAddress.parse_relay(relay.strip(), base) for relay in text.split(","))
+            return replace(settings, relay_servers=tuple(dict.fromkeys(relays)))
         case "proxy":
             return replace(settings, proxy=ProxyAddress.parse(text) if text else None)
         case "family":

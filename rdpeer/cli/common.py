@@ -173,7 +173,11 @@ def _network() -> list[click.Option]:
             "--server", metavar="HOST[:PORT]|URL", help="The rendezvous server; a URL is ws:// or wss://."
         ),
         _option("--key", metavar="KEY", help="The server's key."),
-        _option("--relay-server", metavar="HOST[:PORT]|URL", help="The relay, where it is not the server's."),
+        _option(
+            "--relay-server",
+            metavar="HOST[:PORT]|URL[,...]",
+            help="The relay, where it is not the server's; of several the nearest is taken.",
+        ),
         _option("--proxy", metavar="URL", help="Go through it: socks5://HOST[:PORT] or http://HOST[:PORT]."),
         _option("--family", metavar="any|4|6", help="Which IP addresses to use."),
         _option("-4", "family_4", is_flag=True, help="The same as --family 4."),

@@ -66,7 +66,7 @@ def connector(
         load_or_create(invocation.profile),
         address.peer,
         rendezvous_server(settings),
-        settings.relay_server,
+        settings.relay_servers,
         _trust(invocation, settings, address, peer_key, stock),
         Terminal(invocation, totp_command),
         Way.RELAY if relay or address.force_relay else Way.DIRECT if direct else Way.ANY,

@@ -115,7 +115,7 @@ class Connector:
     identity: Identity
     peer: PeerId
     server: RendezvousServer
-    relay_server: ServerAddress | None
+    relay_servers: Sequence[ServerAddress]
     trust: Trust
     person: Person
     way: Way = Way.ANY
@@ -128,7 +128,7 @@ class Connector:
     _seen: Endpoint | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        self._relays = Relays(self.server.address, self.relay_server)
+        self._relays = Relays(self.server.address, *self.relay_servers)
         if (reason := why_relayed(self.server)) is None:
             return
         if self.way is Way.DIRECT:
@@ -177,14 +177,15 @@ class Connector:
         expected = self.trust.expected(offer.peer_key)
         check_agreement(expected)  # before anybody is connected to
         handshake = partial(self._handshake, expected)
-        relay_at = self._relays.reach(offer.relay)
+        may_choose = offer.token is None  # else the peer waits at the one that it named
+        choices = self._relays.choices(offer.relay) if may_choose else [offer.relay]
         reflectors = reflectors_of(self.server, self.stun)
         by_udp = UdpRequest(self.peer, self.server, self._relays, reflectors)
         ways = Ways(
             self.peer,
             self.server,
             offer,
-            relay_at,
+            {relay: self._relays.reach(relay) for relay in choices},
             hole,
             v6,
             None if self.desktop else by_udp,

@@ -84,7 +84,7 @@ async def listen(
                 nonlocal reached
                 (voice.report if is_important(news) else voice.detail)(str(news))
                 if isinstance(news, Online):
-                    listener.look_at_nat()
+                    listener.look_around()
                 if isinstance(news, Online) and not reached:
                     reached = True
                     if with_code:

@@ -18,6 +18,7 @@ from rdpeer.net.clock import monotonic
 from rdpeer.net.driver import Outcome, converse
 from rdpeer.net.link import Link, Offer
 from rdpeer.net.transport import FrameStream
+from rdpeer.net.transport.dial import first_to_answer
 from rdpeer.net.transport.hole import TcpHole, dial_until_heard
 from rdpeer.net.transport.udp_hole import UdpHole
 from rdpeer.peer import handshaking
@@ -26,11 +27,13 @@ from rdpeer.peer.moving import Relayed, moving
 from rdpeer.peer.nat import probe
 from rdpeer.peer.register import Member
 from rdpeer.peer.services import Busy, Guest, Service
+from rdpeer.peer.ways import RELAY_WITHIN
 from rdpeer.protocol.answer import Answer, Dropped, Listening, Refused, Responder
 from rdpeer.protocol.gate import Admission, Gate, make_code, normalize_code
 from rdpeer.protocol.handshake import MAX_PAYLOAD, Denial, Denied, InitiatorProven, ResponderHandshake
 from rdpeer.protocol.notifications import Notification
 from rdpeer.protocol.relay_leg import RELAY, Joined
+from rdpeer.protocol.relays import Relays
 from rdpeer.protocol.session import MAX_STREAMS
 from rdpeer.protocol.tokens import fresh_token
 from rdpeer.protocol.traversal import LISTENER
@@ -109,12 +112,12 @@ class Listener:
         """Lets in who knows the code that ``invite`` is told; a new one when the hour of the last is over."""
         self._start(self._renew_code(self._offer_code(invite), invite))
 
-    def look_at_nat(self) -> None:
-        """Finds out, beside all else, whether peers can come to us. Each time that we have come online:
-        it may be another network."""
+    def look_around(self) -> None:
+        """Finds out, beside all else, which relay is near and whether peers can come to us. Each time that
+        we have come online: it may be another network."""
         if self._looking:
             self._looking.cancel()
-        self._looking = self._start(self._look_at_nat(self.member.responder))
+        self._looking = self._start(self._look_around(self.member.responder))
 
     @property
     def _busy(self) -> str | None:
@@ -138,6 +141,17 @@ class Listener:
                     await self._passed.wait()
                 return
             expires = self._offer_code(invite)
+
+    async def _look_around(self, responder: Responder) -> None:
+        await self._look_at_relays(responder.relays)
+        await self._look_at_nat(responder)
+
+    async def _look_at_relays(self, relays: Relays) -> None:
+        """Of several configured ones, the nearest is offered."""
+        places = {relays.reach(relay): relay for relay in relays.configured}
+        if len(places) > 1 and (nearest := await first_to_answer(list(places), RELAY_WITHIN)):
+            relays.prefer(places[nearest])
+            self.detail(f"the nearest relay: {nearest}")
 
     async def _look_at_nat(self, responder: Responder) -> None:
         where = responder.registered_at

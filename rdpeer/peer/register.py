@@ -47,7 +47,7 @@ class Member:
         self.responder = Responder(
             identity.peer_id,
             self.server,
-            Relays(self.server.address, settings.relay_server),
+            Relays(self.server.address, *settings.relay_servers),
             UsedTokens(),
             relay_only=why_relayed(self.server) is not None,
         )

@@ -33,15 +33,15 @@ _MOST_NAMED = 16
 class Relays:
     """The relays of one rendezvous server.
 
-    ``configured`` is the user's. ``server_ip``: the address that the server is
-    reached at, once that is known; a relay there is the server's own too.
+    ``configured`` are the user's, the one to offer first; see :meth:`prefer`.
+    ``server_ip``: the address that the server is reached at, once that is known;
+    a relay there is the server's own too.
     """
 
-    def __init__(self, server: ServerAddress, configured: ServerAddress | None = None) -> None:
+    def __init__(self, server: ServerAddress, *configured: ServerAddress) -> None:
         self._server = server.plain
         self._web = server if isinstance(server, WebAddress) else None
-        self._configured = configured.plain if configured else None
-        self._configured_at = configured
+        self._configured = {relay.plain: relay for relay in configured}
         self._named: dict[ServerAddress, float] = {}
         self.server_ip: str | None = None
 
@@ -72,7 +72,7 @@ class Relays:
 
     def allows(self, relay: ServerAddress, now: float) -> bool:
         """True if a responder may connect to it."""
-        if relay in (self._configured, self.own):
+        if relay in self._configured or relay == self.own:
             return True
         if self._web and self._is_here(relay):
             return True  # its port is a guess, and not used
@@ -82,8 +82,8 @@ class Relays:
 
     def reach(self, relay: ServerAddress) -> ServerAddress:
         """Where to connect for ``relay``: its WebSocket, where the server is reached so."""
-        if self._configured_at and relay == self._configured:
-            return self._configured_at
+        if relay in self._configured:
+            return self._configured[relay]
         if self._web is None:
             return relay
         if self._is_here(relay):
@@ -91,16 +91,34 @@ class Relays:
         return WebAddress.of_relay(relay, self._web.scheme)
 
     def ours(self, named: str) -> ServerAddress:
-        """The relay that a responder offers: the configured one, else what the server named, else its own."""
-        return self._configured or self._readable(named) or self.own
+        """The relay that a responder offers: a configured one, else what the server named, else its own."""
+        return self._first or self._readable(named) or self.own
 
     def theirs(self, named: str) -> ServerAddress:
         """The relay at which an initiator meets the peer: the one that the answer named, where it named one.
 
         The responder waits there, or would refuse another; so it goes before
-        the configured one.
+        the configured ones.
         """
-        return (self._readable(named) if named else None) or self._configured or self.own
+        return (self._readable(named) if named else None) or self._first or self.own
+
+    @property
+    def configured(self) -> list[ServerAddress]:
+        """The one to offer first."""
+        return list(self._configured)
+
+    def prefer(self, relay: ServerAddress) -> None:
+        """Offers this configured one before the others from now on."""
+        self._configured = {relay: self._configured[relay], **self._configured}
+
+    def choices(self, theirs: ServerAddress) -> list[ServerAddress]:
+        """Where an initiator may ask a responder to meet it that would wait at ``theirs``: there, or at
+        a configured one, which the responder takes if it is configured there as well."""
+        return list(dict.fromkeys([theirs, *self._configured]))
+
+    @property
+    def _first(self) -> ServerAddress | None:
+        return next(iter(self._configured), None)
 
     def _is_here(self, relay: ServerAddress) -> bool:
         return relay.host in (self._server.host, self.server_ip)

@@ -230,7 +230,7 @@ class Peer:
             self.identity,
             peer,
             rendezvous_server(settings),
-            settings.relay_server,
+            settings.relay_servers,
             trust,
             person or Somebody(),
             way,

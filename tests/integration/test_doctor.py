@@ -168,7 +168,7 @@ async def test_a_server_reached_by_websocket(server: Servers, peers: Peers) -> N
 
 async def test_a_relay_with_another_key(server: Servers, peers: Peers) -> None:
     async with server() as running, server() as other:
-        findings = await examined(peers("bob", running, relay_server=other.link.server.offset(1)))
+        findings = await examined(peers("bob", running, relay_servers=(other.link.server.offset(1),)))
     assert problems(findings) == {"relay": Level.FAIL}
 
 

@@ -50,8 +50,8 @@ class Party:
     """Alice connects to Bob over ``relay``, and to nothing but it."""
 
     def __init__(self, running: Server, peers: Peers, relay: MeddlingRelay) -> None:
-        self.alice: Peer = peers("alice", running, relay_server=relay.address)
-        self.bob: Peer = peers("bob", running, relay_server=relay.address)
+        self.alice: Peer = peers("alice", running, relay_servers=(relay.address,))
+        self.bob: Peer = peers("bob", running, relay_servers=(relay.address,))
         self.echo = Echo()
         self.sink = Collector()
 
@@ -277,7 +277,7 @@ async def test_two_pairs_of_two_listeners_that_are_swapped_from_the_start(
 ) -> None:
     async with server() as running, CrossingRelay(0) as relay:
         party = Party(running, peers, relay)
-        carol = peers("carol", running, relay_server=relay.address)
+        carol = peers("carol", running, relay_servers=(relay.address,))
         async with party.bob.listening(party.echo), carol.listening(party.echo):
             with fails(IdentityMismatch, 7):
                 await one_of(

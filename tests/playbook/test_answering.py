@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -48,9 +49,9 @@ AT_RELAY = StreamOpened("relay", LOCAL, REMOTE)
 CLOSE = CloseStream("server")
 
 
-def responder(configured: ServerAddress | None = None) -> Responder:
+def responder(*configured: ServerAddress) -> Responder:
     server = RendezvousServer(ADDRESS, ServerKey("KEY"))
-    return Responder(PeerId("612345678"), server, Relays(ADDRESS, configured), UsedTokens())
+    return Responder(PeerId("612345678"), server, Relays(ADDRESS, *configured), UsedTokens())
 
 
 def answering(
@@ -139,18 +140,18 @@ def test_a_stranger_is_dialled_from_where_we_listen_before_it_is_told(mapping: M
 @pytest.mark.parametrize(
     ("named", "configured", "relay"),
     [
-        ("", None, OWN_RELAY),
-        ("r.example", None, ServerAddress("r.example", 21117)),
-        ("r.example:443", None, ServerAddress("r.example", 443)),
-        ("127.0.0.1", None, OWN_RELAY),
-        ("no host!", None, OWN_RELAY),
-        ("r.example", ServerAddress("mine.example", 9), ServerAddress("mine.example", 9)),
+        ("", [], OWN_RELAY),
+        ("r.example", [], ServerAddress("r.example", 21117)),
+        ("r.example:443", [], ServerAddress("r.example", 443)),
+        ("127.0.0.1", [], OWN_RELAY),
+        ("no host!", [], OWN_RELAY),
+        ("r.example", [ServerAddress("mine.example", 9)], ServerAddress("mine.example", 9)),
     ],
 )
 def test_the_relay_that_a_stranger_may_ask_for_is_one_that_we_go_to(
-    named: str, configured: ServerAddress | None, relay: ServerAddress
+    named: str, configured: Sequence[ServerAddress], relay: ServerAddress
 ) -> None:
-    who = responder(configured)
+    who = responder(*configured)
     assert (
         answering(PunchHole(A, named), who)
         << OpenStream("server", ADDRESS, reuse=True)
@@ -186,16 +187,16 @@ def test_where_we_cannot_listen_a_stranger_is_met_at_the_relay() -> None:
 @pytest.mark.parametrize(
     ("named", "configured", "relay"),
     [
-        ("", None, OWN_RELAY),
-        ("r.example:443", None, ServerAddress("r.example", 443)),
-        ("r.example", ServerAddress("mine.example", 9), ServerAddress("mine.example", 9)),
+        ("", [], OWN_RELAY),
+        ("r.example:443", [], ServerAddress("r.example", 443)),
+        ("r.example", [ServerAddress("mine.example", 9)], ServerAddress("mine.example", 9)),
     ],
 )
 def test_who_wants_a_relay_gets_one(
-    named: str, configured: ServerAddress | None, relay: ServerAddress
+    named: str, configured: Sequence[ServerAddress], relay: ServerAddress
 ) -> None:
     wanted = PunchHole(A, named, relay_only=True)
-    opened = answering(wanted, responder(configured)) << OpenStream("server", ADDRESS) >> OPENED
+    opened = answering(wanted, responder(*configured)) << OpenStream("server", ADDRESS) >> OPENED
     assert relaying(opened, relay=relay)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -69,8 +70,8 @@ ASKED = SendFrame(
 )
 
 
-def request(server: RendezvousServer = SERVER, *, configured: ServerAddress | None = None) -> PunchRequest:
-    return PunchRequest(PEER, server, Relays(server.address, configured))
+def request(server: RendezvousServer = SERVER, *, configured: Sequence[ServerAddress] = ()) -> PunchRequest:
+    return PunchRequest(PEER, server, Relays(server.address, *configured))
 
 
 def asked(conversation: PunchRequest | None = None, remote: Endpoint = REMOTE) -> Playbook:
@@ -168,15 +169,17 @@ def test_a_forced_relay_is_said_twice() -> None:
 @pytest.mark.parametrize(
     ("named", "configured", "relay"),
     [
-        ("", None, RELAY),
-        ("127.0.0.1", None, RELAY),
-        ("0.0.0.0:443", None, ServerAddress("rs.example", 443)),
-        ("", ServerAddress("mine.example", 9), ServerAddress("mine.example", 9)),
-        ("r.example", ServerAddress("mine.example", 9), ServerAddress("r.example", 21117)),
-        ("no host!", None, RELAY),
+        ("", [], RELAY),
+        ("127.0.0.1", [], RELAY),
+        ("0.0.0.0:443", [], ServerAddress("rs.example", 443)),
+        ("", [ServerAddress("mine.example", 9)], ServerAddress("mine.example", 9)),
+        ("r.example", [ServerAddress("mine.example", 9)], ServerAddress("r.example", 21117)),
+        ("no host!", [], RELAY),
     ],
 )
-def test_which_relay_to_ask_for(named: str, configured: ServerAddress | None, relay: ServerAddress) -> None:
+def test_which_relay_to_ask_for(
+    named: str, configured: Sequence[ServerAddress], relay: ServerAddress
+) -> None:
     answer = punched(socket_addr=mangle(DIRECT, 5), relay_server=named, nat_type=pb.ASYMMETRIC)
     assert asked(request(configured=configured)) >> answer << offer(relay, Candidate(Kind.PUNCH, DIRECT))
 

@@ -110,3 +110,17 @@ def test_no_url_comes_from_the_wire() -> None:
         Relays(WEB).read("wss://evil.example")
     with pytest.raises(ValueError):
         Relays(WEB).read("wss://[::1]/")
+
+
+def test_several_configured_relays() -> None:
+    first, second = ServerAddress("a.example", 21117), ServerAddress("b.example", 21117)
+    relays = Relays(ServerAddress("rs.example"), first, second)
+    assert relays.ours("named.example") == first
+    assert relays.theirs("named.example") == ServerAddress("named.example", 21117)
+    assert relays.theirs("") == first
+    assert all(relays.allows(relay, 0.0) for relay in (first, second, relays.own))
+    assert relays.choices(second) == [second, first]
+    assert relays.choices(relays.own) == [relays.own, first, second]
+    relays.prefer(second)
+    assert relays.configured == [second, first]
+    assert relays.ours("") == second

@@ -200,3 +200,15 @@ def test_a_bad_file_is_named_and_not_changed(profile: Profile, text: str, messag
         with pytest.raises(UsageError, match=f"{profile.config_file}: .*{message}"):
             action()
     assert profile.config_file.read_text() == text
+
+
+def test_several_relays() -> None:
+    settings = load({"server": "a:5000", "relay-server": "b, c:7,wss://d,b:5001"}, {}, {}, FILE)
+    assert settings.text("relay-server") == "b:5001,c:7,wss://d/ws/relay"
+    assert settings.relay_server == ServerAddress("b", 5001)
+
+
+@pytest.mark.parametrize("text", ["b,", ",", "b,,c", "b;c"])
+def test_several_relays_that_are_none(text: str) -> None:
+    with pytest.raises(UsageError, match="--relay-server: "):
+        load({"relay-server": text}, {}, {}, FILE)

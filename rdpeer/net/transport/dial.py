@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
 import socket
@@ -81,6 +82,30 @@ async def answers(address: ServerAddress, within: float) -> bool:
     except OSError:  # TimeoutError is one
         return False
     return True
+
+
+async def first_to_answer(addresses: Sequence[ServerAddress], within: float) -> ServerAddress | None:
+    """The one to which a TCP connection comes about first, all begun together: the nearest.
+
+    None where none does ``within`` so many seconds.
+    """
+
+    async def answered(address: ServerAddress) -> ServerAddress:
+        (await dial(address)).close()
+        return address
+
+    attempts = [asyncio.create_task(answered(address)) for address in addresses]
+    try:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                for attempt in asyncio.as_completed(attempts):
+                    with contextlib.suppress(OSError):
+                        return await attempt
+    finally:
+        for task in attempts:
+            task.cancel()
+        await asyncio.gather(*attempts, return_exceptions=True)
+    return None
 
 
 def reusable(sock: socket.socket) -> socket.socket:

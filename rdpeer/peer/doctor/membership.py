@@ -100,7 +100,7 @@ async def check_stock(patient: Patient) -> list[Finding]:
 async def _ask_for_ourselves(patient: Patient) -> Offer:
     """TimeoutError where nobody answered in a moment."""
     server = patient.reached_server
-    relays = Relays(server.address, patient.settings.relay_server)
+    relays = Relays(server.address, *patient.settings.relay_servers)
     async with asyncio.timeout(_ANSWER_WITHIN):
         outcome = await converse(PunchRequest(patient.identity.peer_id, server, relays))
     close(outcome)

@@ -83,7 +83,7 @@ class Patient:
     def relay(self) -> ServerAddress:
         """Where we would connect for the relay that we would offer: the configured one, or what the server
         has named to us or to who answered for us."""
-        relays = Relays(self.server.address, self.settings.relay_server)
+        relays = Relays(self.server.address, *self.settings.relay_servers)
         told = [n.relay_server for n in self.membership.notifications] if self.membership else []
         named = next(filter(None, told), str(self.offer.relay) if self.offer else "")
         return relays.reach(relays.ours(named))
