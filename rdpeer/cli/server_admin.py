@@ -22,6 +22,7 @@ DATA_DIR = "rdpeer.server.data_dir"
 _ENVIRONMENT = {"auto_envvar_prefix": "RDPEER_SERVE"}
 _MEGA = 1_000_000
 _UNHEALTHY = 3
+_DIFFERENT = 1
 
 
 def admin(name: str, **attrs: Any) -> Callable[[Callable[..., Any]], click.Command]:
@@ -214,7 +215,58 @@ def check(context: click.Context, server: str | None) -> int:
     return _UNHEALTHY if any(findings.values()) else 0
 
 
-COMMANDS = (status, peers, relays, block, unblock, approve, remove, reload, key, check, backup)
+@admin("compare", json=True)
+@click.argument("first", metavar="LINK")
+@click.argument("second", metavar="LINK")
+@click.option(
+    "--from", "addresses", metavar="ADDRESS", multiple=True, help="Ask from here; twice for two places."
+)
+@click.pass_context
+def compare(context: click.Context, first: str, second: str, addresses: tuple[str, ...]) -> int:
+    """Ask two servers the same and tell where they answer differently.
+
+    A LINK is rdpeer://HOST[:PORT]?key=KEY. Some peers are registered, under IDs that nobody
+    has. Ends with 1 if there is a difference.
+    """
+    return run(lambda: _compare(context, first, second, addresses))
+
+
+async def _compare(context: click.Context, first: str, second: str, addresses: tuple[str, ...]) -> int:
+    from rdpeer.net.interfaces import address_towards
+    from rdpeer.net.resolve import resolve
+    from rdpeer.server.compare import compare
+    from rdpeer.server.compare_cases import CASES
+    from rdpeer.values import ServerLink
+
+    try:
+        links = ServerLink.parse(first), ServerLink.parse(second)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    if not addresses:
+        found = (await resolve(links[0].server))[0]
+        addresses = (address_towards(found.ip, found.port) or "",)
+    different = 0
+    async for outcome in compare(links, (addresses[0], addresses[-1]), CASES):
+        different += not outcome.same
+        if _invocation(context).json:
+            voice.answer_json(
+                {
+                    "case": outcome.name,
+                    "what": outcome.what,
+                    "same": outcome.same,
+                    "first": outcome.first,
+                    "second": outcome.second,
+                }
+            )
+            continue
+        voice.answer(f"{'same     ' if outcome.same else 'DIFFERENT'}  {outcome.name}: {outcome.what}")
+        for side, lines in (("first", outcome.first), ("second", outcome.second)):
+            for line in lines if not outcome.same else ():
+                voice.answer(f"    {side}: {line}")
+    return _DIFFERENT if different else 0
+
+
+COMMANDS = (status, peers, relays, block, unblock, approve, remove, reload, key, check, compare, backup)
 
 
 def _invocation(context: click.Context) -> Invocation:

@@ -23,15 +23,17 @@ class Datagrams(asyncio.DatagramProtocol):
         self._received: asyncio.Queue[bytes] = asyncio.Queue(_MOST_UNREAD)
 
     @classmethod
-    async def connect(cls, endpoints: Sequence[Endpoint]) -> Self:
-        """To the first of ``endpoints`` that there is a route to. Raises OSError naming each one tried."""
+    async def connect(cls, endpoints: Sequence[Endpoint], local_ip: str | None = None) -> Self:
+        """To the first of ``endpoints`` that there is a route to, from ``local_ip`` if it is given.
+
+        Raises OSError naming each one tried.
+        """
+        local = (local_ip, 0) if local_ip else None
         loop = asyncio.get_running_loop()
         failures = []
         for endpoint in endpoints:
             try:
-                _, datagrams = await loop.create_datagram_endpoint(
-                    cls, remote_addr=(endpoint.ip, endpoint.port)
-                )
+                _, datagrams = await loop.create_datagram_endpoint(cls, local, (endpoint.ip, endpoint.port))
             except OSError as error:
                 failures.append(f"{endpoint}: {error.strerror or error}")
             else:

@@ -245,3 +245,25 @@ def test_a_relay_that_was_restarted(stock: Network) -> None:
     connection.end("rdpeer: .* only the server vouches for it", "rdpeer: error: .*", code=9)
     stock.hbbr.start()
     assert stock.near("connect", "--relay", stock.peer, stdin="again") == "again"
+
+
+@pytest.mark.timeout(120)
+def test_our_server_differs_as_documented(stock: Network, machines: dict[str, Host], tmp_path: Path) -> None:
+    (tmp_path / "ours").mkdir()
+    ours = Rdpeer(tmp_path / "ours", machines["server"].within)
+    running = ours.follow("server", "--bind", SERVER, "--port", "22116", "--data-dir", "d", stdin=DEVNULL)
+    try:
+        link = running.said("rdpeer config import '(.*)'")[1]
+        stocks = f"rdpeer://{SERVER}?key={(tmp_path / 'id_ed25519.pub').read_text()}"
+        found = [
+            json.loads(line)
+            for line in stock.near("server", "compare", stocks, link, "--json", code=1).splitlines()
+        ]
+    finally:
+        ours.end()
+    assert [case["case"] for case in found if not case["same"]] == documented_differences()
+
+
+def documented_differences() -> list[str]:
+    text = (Path(__file__).parents[2] / "docs/DIFFERENCES.md").read_text()
+    return re.findall(r"^\| ([a-z-]+) \|", text.partition("What such a run")[0], re.MULTILINE)[1:]

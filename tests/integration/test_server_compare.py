@@ -1,0 +1,69 @@
+"""Two servers asked the same: what is compared, and that ours answers like itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+from bare_clients import HOST
+
+from rdpeer.errors import UsageError
+from rdpeer.server import Server
+from rdpeer.server import compare_cases as cases
+from rdpeer.server.compare import Case, Outcome, compare
+from rdpeer.values import ServerLink
+
+MakeServer = Callable[..., Server]
+
+
+async def outcomes(first: Server, second: Server, chosen: Sequence[Case]) -> dict[str, Outcome]:
+    """By name; the two of them have different keys and ports."""
+    found = [outcome async for outcome in compare((first.link, second.link), (HOST, HOST), chosen)]
+    return {outcome.name: outcome for outcome in found}
+
+
+async def test_what_differs_is_shown_and_what_is_alike_is_not(server: MakeServer) -> None:
+    chosen = (cases.first_registration, cases.connecting, cases.half_close)
+    async with server() as plain, server(always_use_relay=True) as relaying:
+        found = await outcomes(plain, relaying, chosen)
+    assert {name: outcome.same for name, outcome in found.items()} == {
+        "first-registration": True,
+        "connecting": False,
+        "half-close": True,
+    }
+    assert found["first-registration"].what == "A peer that is not known registers, and stays online."
+    assert found["first-registration"].first == [
+        "B says RegisterPeer(id=B's)",
+        "B hears RegisterPeerResponse(request_pk=True)",
+        "B says RegisterPk(id=B's, uuid=its uuid, pk=its pk)",
+        "B hears RegisterPkResponse()",
+        "B says RegisterPeer(id=B's, serial=3)",
+        "B hears RegisterPeerResponse()",
+    ]
+    asked = "A says PunchHoleRequest(id=B's, nat_type=1, licence_key=the key)"
+    assert found["connecting"].first == [
+        asked,
+        "B hears FetchLocalAddr(socket_addr=A)",
+        "B's says LocalAddr(socket_addr=A, local_addr=another endpoint, id=B's, version=1)",
+        "A hears PunchHoleResponse(socket_addr=another endpoint, pk=signed B's key, is_local=True)",
+        "B's is closed",
+    ]
+    assert found["connecting"].second[:2] == [
+        asked,
+        "B hears PunchHole(socket_addr=A, nat_type=2, force_relay=True)",
+    ]
+
+
+async def test_a_link_needs_a_key(server: MakeServer) -> None:
+    async with server() as running:
+        bare = ServerLink(running.link.server)
+        with pytest.raises(UsageError, match="has no key"):
+            _ = [outcome async for outcome in compare((running.link, bare), (HOST, HOST), cases.CASES)]
+
+
+@pytest.mark.slow
+async def test_ours_answers_like_itself(server: MakeServer) -> None:
+    async with server() as first, server() as second:
+        found = await outcomes(first, second, cases.CASES)
+    assert [outcome for outcome in found.values() if not outcome.same] == []
+    assert len(found) == len(cases.CASES)
