@@ -2,9 +2,9 @@
 
 The wire is KCP's; how we send over it is our own. Every transmission has its place in one
 order, whatever segment it carries, and `_flight` is kept in that order. So what is lost
-stands at the front of it: whatever was sent REORDERING places before something that has
-arrived, or longer ago than the timeout. What arrived in order needs one acknowledgement,
-the newest, since that also says what is expected next.
+stands at the front of it: whatever was sent before something that has arrived and is still
+missing a quarter of a round trip later (RFC 8985), or longer ago than the timeout. What arrived
+in order needs one acknowledgement, the newest, since that also says what is expected next.
 
 Sequence numbers are 32 bits on the wire and unbounded here; a number from the wire means the
 nearest to the one that we compare it with.
@@ -42,7 +42,7 @@ _MAX_DATA = MAX_SEGMENTS_SIZE - SEGMENT_SIZE
 _ASSUMED_ROOM = 128  # KCP's own default, until the other end has said more
 _MASK = 0xFFFFFFFF
 _HALF = 1 << 31
-_REORDERING = 3
+_PATIENCE = 1.25
 _READ_AT_ONCE = 256
 _FIRST_TIMEOUT = 0.3
 _LEAST_TIMEOUT = 0.1
@@ -74,7 +74,7 @@ class Kcp:
         self._lost: OrderedDict[int, bytes] = OrderedDict()
         self._transmissions = 0
         self._newest_arrived = -1
-        self._recovered_at = 0
+        self._arrived_at = 0.0
         self._room_there = _ASSUMED_ROOM
         self._congestion = CongestionWindow(SEND_WINDOW)
         self._round_trip: float | None = None
@@ -108,9 +108,12 @@ class Kcp:
     @property
     def deadline(self) -> float:
         """When :meth:`flush` is to be called, if nothing happens before."""
-        if self._flight:
-            return next(iter(self._flight.values())).time + self._timeout * self._backoff
-        return self._probe_at
+        if not self._flight:
+            return self._probe_at
+        oldest = next(iter(self._flight.values()))
+        if oldest.order < self._newest_arrived:
+            return oldest.time + self._patience
+        return max(oldest.time, self._arrived_at) + self._timeout * self._backoff
 
     def send(self, data: bytes) -> None:
         """Queues ``data``."""
@@ -118,6 +121,7 @@ class Kcp:
 
     def flush(self, now: float) -> list[bytes]:
         """The datagrams to be sent now."""
+        self._find_lost(now)
         self._time_out(now)
         datagrams: list[bytes] = []
         parts, size = [self._front], 0
@@ -152,7 +156,7 @@ class Kcp:
             elif command == ASK_WINDOW:
                 self._tell_window = True
         if arrived:
-            self._backoff = 1.0
+            self._backoff, self._arrived_at = 1.0, now
             if held_back:
                 self._congestion.acknowledged(arrived, now, self._round_trip or 0.0)
             self._find_lost(now)
@@ -205,38 +209,37 @@ class Kcp:
         timeout = self._round_trip + max(0.01, 4 * self._deviation)
         self._timeout = min(max(timeout, _LEAST_TIMEOUT), _MOST_TIMEOUT)
 
+    @property
+    def _patience(self) -> float:
+        """Seconds that what was overtaken may still take."""
+        return _PATIENCE * (self._round_trip or self._timeout)
+
     def _find_lost(self, now: float) -> None:
-        """What was sent well before something that has arrived."""
-        arrived = self._newest_arrived - _REORDERING
-        lost = 0
-        for sent in self._flight.values():
-            if sent.order > arrived:
-                break
-            lost += 1
-        if lost and next(iter(self._flight.values())).order >= self._recovered_at:
-            self._congestion.lost(now)
-            self._recovered_at = self._transmissions
-        self._lose(lost)
+        """What was overtaken, and waited for."""
+        lost = self._lose(self._patience, self._newest_arrived, now)
+        if lost:
+            self._congestion.lost(lost, self._newest_arrived, self._transmissions, now)
 
     def _time_out(self, now: float) -> None:
+        """Nothing has arrived for so long: whatever was sent by then is lost."""
         if not self._flight or now < self.deadline:
             return
-        timeout = self._timeout * self._backoff
-        lost = 0
-        for sent in self._flight.values():
-            if sent.time + timeout > now:
-                break
-            lost += 1
-        self._lose(lost)
-        self._congestion.timed_out(now)
-        self._recovered_at = self._transmissions
+        self._lose(self._timeout * self._backoff, self._transmissions, now)
+        self._congestion.timed_out(self._transmissions, now)
         self._backoff = min(self._backoff * _BACKOFF, _MOST_TIMEOUT / self._timeout)
 
-    def _lose(self, count: int) -> None:
-        """The first ``count`` segments under way are to be sent again."""
-        for _ in range(count):
-            number, sent = self._flight.popitem(last=False)
+    def _lose(self, wait: float, order: int, now: float) -> list[int]:
+        """What is under way, was sent ``wait`` seconds ago and stands before ``order`` is to be sent again:
+        the places of all that."""
+        lost = []
+        for number, sent in self._flight.items():
+            if sent.order >= order or sent.time + wait > now:
+                break
             self._lost[number] = sent.data
+            lost.append(sent.order)
+        for _ in lost:
+            self._flight.popitem(last=False)
+        return lost
 
     def _take(self, number: int, timestamp: int, data: bytes) -> None:
         number = _nearest(number, self._expected)

@@ -223,6 +223,37 @@ def test_a_lossless_line_is_sent_nothing_twice_and_few_acknowledgements():
     assert ends.network.carried - before < 1100
 
 
+def test_what_is_only_late_is_not_sent_again():
+    ends = Ends(Weather(delay=0.02, jitter=0.005)).meet()
+    ends.carry(bytes(2_000_000), b"")
+    assert ends.connector._kcp._transmissions == ends.connector._kcp._next == -(-2_000_000 // 1176)
+
+
+def test_a_line_that_loses_one_in_a_hundred_is_still_filled():
+    ends = Ends(Weather(loss=0.01, delay=0.025)).meet()
+    began = ends.network.now
+    ends.carry(bytes(20_000_000), b"")
+    assert ends.connector._kcp._transmissions < 1.03 * ends.connector._kcp._next
+    assert ends.network.now - began < 4.0  # in TCP's own formula, 60 s
+
+
+def test_a_line_that_is_cut_for_a_while_is_tried_ever_more_rarely_and_goes_on():
+    ends = Ends().meet()
+    ends.connector.send(bytes(100_000))
+    carry, sent = ends.network._send, []
+    ends.network._send = lambda to, datagram: sent.append(datagram) if to else None
+    assert not ends.network.run(lambda: False, at_most=30.0)
+    assert 10 <= len(sent) / 16 <= 20
+    ends.network._send = carry
+    heard = bytearray()
+
+    def arrived() -> bool:
+        heard.extend(b"".join(ends.acceptor.read()))
+        return len(heard) == 100_000
+
+    assert ends.network.run(arrived, at_most=20.0)
+
+
 def test_who_does_not_read_holds_the_other_end_back_and_reading_lets_it_go_on():
     ends = Ends().meet()
     ends.connector.send(bytes(12_000_000))
@@ -296,6 +327,17 @@ def test_a_reset_breaks_the_connection_and_what_had_come_stays():
     assert machine.read() == [b"first"]
     assert machine.poll(1100.0) == []
     assert machine.deadline == float("inf")
+
+
+def test_resets_of_other_connections_are_nothing_to_this_one():
+    machine = established("acceptor")
+    for conversation in range(1000):
+        machine.receive(wire.encode_header(wire.encode_name(conversation), wire.RST), 1000.0)
+        machine.receive(
+            wire.encode_header(wire.encode_name(CONVERSATION, conversation + 1), wire.RST), 1000.0
+        )
+    assert machine.poll(1000.0) == []
+    assert machine.lost is None
 
 
 def test_an_abort_tells_the_other_end():

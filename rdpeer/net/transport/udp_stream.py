@@ -26,7 +26,6 @@ _UNREAD_HIGH = 1024 * 1024
 _UNSENT_HIGH = 1024 * 1024
 _FRAME_COST = 64  # bytes that a received frame takes beside its payload: empty ones are not free
 _CLOSE_TIMEOUT = 5.0
-_LINGER = 1.0
 _FULL = 0.001
 """Seconds until a socket that had no room is tried again."""
 
