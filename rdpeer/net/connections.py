@@ -120,16 +120,18 @@ class Connection:
 class TracedConnection(Connection):
     """A connection whose messages are told; before another kind among the bases, of that kind."""
 
-    __slots__ = ()
+    told = True
+    """Until another one tells what is sealed in its messages."""
 
     async def receive(self, limit: int) -> bytes | None:
         payload = await super().receive(limit)
-        if payload is not None:
+        if payload is not None and self.told:
             trace.message(trace.RECEIVED, self.kind, self.remote, payload)
         return payload
 
     def send(self, payload: bytes) -> None:
-        trace.message(trace.SENT, self.kind, self.remote, payload)
+        if self.told:
+            trace.message(trace.SENT, self.kind, self.remote, payload)
         super().send(payload)
 
 

@@ -61,8 +61,6 @@ class StreamConnection(Connection):
 class TracedStreamConnection(TracedConnection, StreamConnection):
     """One whose messages are told."""
 
-    __slots__ = ()
-
 
 class SealedConnection(Connection):
     """``connection`` from here on, each frame sealed by ``channel`` but for heartbeats."""
@@ -91,6 +89,18 @@ class SealedConnection(Connection):
 
     def close(self) -> None:
         self._connection.close()
+
+
+class TracedSealedConnection(TracedConnection, SealedConnection):
+    """One whose messages are told as they are before they are sealed."""
+
+
+def sealed(connection: Connection, channel: StockChannel) -> SealedConnection:
+    """``connection``, sealed by ``channel`` from here on; what is told of it, if anything, is not."""
+    if not isinstance(connection, TracedConnection):
+        return SealedConnection(connection, channel)
+    connection.told = False
+    return TracedSealedConnection(connection, channel)
 
 
 async def framed(connection: Connection) -> StreamConnection:

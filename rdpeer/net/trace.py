@@ -111,17 +111,27 @@ class _TracedConversation:
     """Sees all that a conversation is told and says."""
 
     def __init__(self, inner: Conversation) -> None:
+        from rdpeer.protocol.line_registration import LineRegistration  # as above
+
         self._inner = inner
         self._places: dict[str, str] = {}
         self._server = ""
+        self._plain: dict[bytes, bytes] = {}
+        self._seals = False
+        if isinstance(inner, LineRegistration):
+            inner.on_sealed = self._on_sealed
 
     @property
     def deadline(self) -> float | None:
         return self._inner.deadline
 
     def handle(self, event: Event, now: float) -> list[Command]:
-        self._hear(event)
+        opened_first = self._seals and isinstance(event, FrameReceived)
+        if not opened_first:
+            self._hear(event)
         commands = self._inner.handle(event, now)
+        if opened_first:
+            self._hear(event)
         for command in commands:
             self._say(command)
         return commands
@@ -133,7 +143,7 @@ class _TracedConversation:
             case DatagramReceived(payload=payload):
                 _message(RECEIVED, self._server, payload)
             case FrameReceived(stream, payload):
-                _message(RECEIVED, self._places[stream], payload)
+                _message(RECEIVED, self._places[stream], self._plain.pop(payload, payload))
             case StreamOpened(stream, _, remote):
                 carrier, _, address = self._places[stream].partition(" ")
                 self._places[stream] = f"{carrier} {remote or address}"
@@ -150,10 +160,15 @@ class _TracedConversation:
             case SendDatagram(payload):
                 _message(SENT, self._server, payload)
             case SendFrame(stream, payload):
-                _message(SENT, self._places[stream], payload)
+                _message(SENT, self._places[stream], self._plain.pop(payload, payload))
             case OpenStream(stream=stream, address=address):
                 carrier, separator, place = str(address).rpartition("://")
                 self._places[stream] = f"{carrier if separator else 'tcp'} {place}"
+
+    def _on_sealed(self, plain: bytes, payload: bytes) -> None:
+        """Whoever seals tells what is in it, before it is sent and when it was opened."""
+        self._seals = True
+        self._plain[payload] = plain
 
 
 class _Opening(FrameStream):

@@ -17,6 +17,7 @@ proven between the peers (docs/CHANNEL.md).
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 
 from rdpeer.crypto.keys import ExchangeKey, Random, open_signed
 from rdpeer.crypto.stock import StockChannel
@@ -94,6 +95,8 @@ class LineRegistration:
         self._told: str | None = None
         self._keep_alive = KEEP_ALIVE
         self._failures = 0
+        self.on_sealed: Callable[[bytes, bytes], None] = lambda plain, payload: None
+        """Told each message that is sealed, and the payload that it is in; for tracing."""
 
     @property
     def deadline(self) -> float | None:
@@ -192,7 +195,7 @@ class LineRegistration:
         who = self._registrant
         question = pb.RegisterPk(id=str(who.peer), uuid=who.uuid, pk=who.key.raw)
         payload = pb.RendezvousMessage(register_pk=question).SerializeToString()
-        return [SendFrame(SERVER, self._channel.seal(payload) if self._channel else payload)]
+        return [SendFrame(SERVER, self._sealed(payload))]
 
     def _received(self, payload: bytes, now: float) -> list[Command]:
         if self._is_online:
@@ -200,7 +203,7 @@ class LineRegistration:
         if not payload:
             return [SendFrame(SERVER, b"")]
         try:
-            message = parse(pb.RendezvousMessage, self._channel.open(payload) if self._channel else payload)
+            message = parse(pb.RendezvousMessage, self._opened(payload))
             notification = read_notification(message)
             if message.HasField("key_exchange"):
                 return self._greeted(message.key_exchange, now)
@@ -211,6 +214,20 @@ class LineRegistration:
         if message.HasField("register_pk_response") and self._asked and not self._is_online:
             return self._answered(message.register_pk_response, now)
         return []  # housekeeping that means nothing to us
+
+    def _sealed(self, plain: bytes) -> bytes:
+        if self._channel is None:
+            return plain
+        payload = self._channel.seal(plain)
+        self.on_sealed(plain, payload)
+        return payload
+
+    def _opened(self, payload: bytes) -> bytes:
+        if self._channel is None:
+            return payload
+        plain = self._channel.open(payload)
+        self.on_sealed(plain, payload)
+        return plain
 
     def _answered(self, answer: pb.RegisterPkResponse, now: float) -> list[Command]:
         if answer.result == pb.RegisterPkResponse.OK:

@@ -10,7 +10,7 @@ from rdpeer.errors import RemoteProtocolError
 from rdpeer.net.connections import Connection
 from rdpeer.net.datagrams import DatagramSocket
 from rdpeer.net.ports import ServerPorts
-from rdpeer.net.stream_connections import SealedConnection
+from rdpeer.net.stream_connections import sealed
 from rdpeer.server.broker import Broker
 from rdpeer.server.commands import Caller, Command, Notify, Register, Seal, Send
 from rdpeer.server.disk import Disk
@@ -154,7 +154,7 @@ class Rendezvous:
         if greeting is None:
             raise RemoteProtocolError("a key exchange that we did not begin")
         channel = greeting.answered(keys)
-        self._reception.open[number] = SealedConnection(self._reception.open[number], channel)
+        self._reception.open[number] = sealed(self._reception.open[number], channel)
 
     async def _query(self, number: int, connection: Connection) -> None:
         """One question and its answer on the port below."""

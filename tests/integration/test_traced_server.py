@@ -8,8 +8,11 @@ from collections.abc import Callable
 import pytest
 from bare_clients import Datagrams, Stream, message
 from parties import Peers
+from proxies import Proxy, through
+from proxies import running as proxied
 
 from rdpeer.peer.online import online
+from rdpeer.peer.register import register
 from rdpeer.server import Server
 from rdpeer.values import PeerAddress, ServerAddress
 from rdpeer.wire import rendezvous_pb2 as wire
@@ -42,6 +45,24 @@ async def test_each_message_is_told_once(
         ("<-", "tcp", "OnlineRequest"),
         ("->", "tcp", "OnlineResponse"),
     ]
+
+
+async def test_what_is_sealed_is_told_in_clear(
+    server: Callable[..., Server], peers: Peers, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A registration by TCP, through a proxy: the server offers to seal it, and the peer takes it."""
+    caplog.set_level(logging.DEBUG, "rdpeer.net.trace")
+    async with server() as running, proxied(Proxy("socks5")) as proxy:
+        bob = peers("bob", running)
+        with through(proxy.url):
+            await register(bob.profile, bob.settings, lambda _: None, once=True)
+    told = [record.getMessage() for record in caplog.records if record.name == "rdpeer.net.trace"]
+    said = [(line[:2], line.split(": ")[1].split()[0]) for line in told if line[:2] != "--"]
+    expected = ["KeyExchange", "KeyExchange", "RegisterPk", "RegisterPkResponse"]
+    for direction in ("->", "<-"):
+        names = [name for towards, name in said if towards == direction]
+        assert sorted(names) == expected
+        assert names[0] == "KeyExchange"
 
 
 async def test_a_websocket_s_messages_are_told_at_both_ends(
