@@ -1,53 +1,33 @@
-"""A listener: answers whoever asks, lets in whom the gate lets in, serves.
+"""A listener: lets in whom the gate lets in, of those who arrive (rdpeer.peer.arrivals), and serves.
 
-Each notification of the server is answered in a task of its own, so any number
-of peers may come at the same time. Those that have not passed yet are few
-(rdpeer.protocol.gate.Admission): they cost us keys and time, and them nothing.
+Each has a task of its own, so any number of peers may come at the same time.
+Those that have not passed yet are few (rdpeer.protocol.gate.Admission): they
+cost us keys and time, and them nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from rdpeer.errors import ConnectionLost, PeerRefused, RdpeerError
 from rdpeer.net.clock import monotonic
-from rdpeer.net.driver import Outcome, converse
 from rdpeer.net.link import Link, Offer
 from rdpeer.net.transport import FrameStream
-from rdpeer.net.transport.dial import first_to_answer
-from rdpeer.net.transport.hole import TcpHole, dial_until_heard
-from rdpeer.net.transport.udp_hole import UdpHole
 from rdpeer.peer import handshaking
-from rdpeer.peer.by_udp import hole_v6
+from rdpeer.peer.arrivals import Arrivals
 from rdpeer.peer.moving import Relayed, moving
-from rdpeer.peer.nat import probe
 from rdpeer.peer.register import Member
 from rdpeer.peer.services import Busy, Guest, Service
-from rdpeer.peer.ways import RELAY_WITHIN
-from rdpeer.protocol.answer import Answer, Dropped, Listening, Refused, Responder
+from rdpeer.peer.surroundings import look_around
 from rdpeer.protocol.gate import Admission, Gate, make_code, normalize_code
 from rdpeer.protocol.handshake import MAX_PAYLOAD, Denial, Denied, InitiatorProven, ResponderHandshake
 from rdpeer.protocol.notifications import Notification
-from rdpeer.protocol.relay_leg import RELAY, Joined
-from rdpeer.protocol.relays import Relays
 from rdpeer.protocol.session import MAX_STREAMS
-from rdpeer.protocol.tokens import fresh_token
-from rdpeer.protocol.traversal import LISTENER
-from rdpeer.protocol.udp_answer import UdpAnswer, udp_answer, v6_target
 from rdpeer.values import Endpoint, PublicKey
-
-ACCEPT_FOR = 18.0
-"""Seconds that an initiator has to come to the endpoint that it was told."""
-
-MOST_DIALLERS = 8
-"""Connections taken there until one of them commits (docs/CHANNEL.md 6)."""
-
-MOST_ANSWERS = 256
-"""Initiators that are answered or waited for at the same time; more are met at the relay alone."""
 
 MOST_SESSIONS = 1000
 """Peers at the same time; the next one hears that we are busy."""
@@ -83,12 +63,18 @@ class Listener:
     settled: Callable[[], None] = lambda: None
     _admission: Admission[asyncio.Task[None]] = field(default_factory=Admission, init=False)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set, init=False)
-    _answers: int = field(default=0, init=False)
+    _arrivals: Arrivals = field(init=False)
     _sessions: int = field(default=0, init=False)
     _search: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_SEARCHES), init=False)
     _looking: asyncio.Task[None] | None = field(default=None, init=False)
     _only: asyncio.Task[None] | None = field(default=None, init=False)
     _passed: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+
+    def __post_init__(self) -> None:
+        responder = self.member.responder
+        self._arrivals = Arrivals(
+            responder, lambda: self._busy, self._admit, self._start, self.report, self.detail
+        )
 
     async def run(self, registration: Coroutine[Any, Any, None]) -> None:
         """Serves while ``registration`` runs, which hands its notifications to :meth:`answer`.
@@ -106,7 +92,7 @@ class Listener:
 
     async def answer(self, notification: Notification) -> None:
         """Somebody wants to connect: answered and served in a task that outlives the registration."""
-        self._start(self._answer(notification))
+        self._start(self._arrivals.answer(notification))
 
     def offer_codes(self, invite: Callable[[str], None]) -> None:
         """Lets in who knows the code that ``invite`` is told; a new one when the hour of the last is over."""
@@ -117,7 +103,7 @@ class Listener:
         we have come online: it may be another network."""
         if self._looking:
             self._looking.cancel()
-        self._looking = self._start(self._look_around(self.member.responder))
+        self._looking = self._start(look_around(self.member.responder, self.detail))
 
     @property
     def _busy(self) -> str | None:
@@ -142,141 +128,7 @@ class Listener:
                 return
             expires = self._offer_code(invite)
 
-    async def _look_around(self, responder: Responder) -> None:
-        await self._look_at_relays(responder.relays)
-        await self._look_at_nat(responder)
-
-    async def _look_at_relays(self, relays: Relays) -> None:
-        """Of several configured ones, the nearest is offered."""
-        places = {relays.reach(relay): relay for relay in relays.configured}
-        if len(places) > 1 and (nearest := await first_to_answer(list(places), RELAY_WITHIN)):
-            relays.prefer(places[nearest])
-            self.detail(f"the nearest relay: {nearest}")
-
-    async def _look_at_nat(self, responder: Responder) -> None:
-        where = responder.registered_at
-        if where.is_loopback or responder.relay_only:
-            return  # no NAT is between, or nothing depends on it
-        try:
-            found = await probe(where)
-        except RdpeerError as error:
-            self.detail(f"the NAT in front of us is not known: {error}")
-            return
-        responder.mapping = found.mapping
-        reason = f" ({found.reason})" if found.reason else ""
-        self.detail(f"the NAT in front of us: {found.mapping.name.lower()}{reason}")
-
-    # From a notification to a stream
-
-    async def _answer(self, notification: Notification) -> None:
-        if (outcome := await self._answered(notification)) is None:
-            return
-        match outcome.value:
-            case Joined(relay):
-                leg = outcome.streams[RELAY]
-                await self._admit(leg, f"relay {relay}", lambda: None, seen=notification.endpoint)
-            case Refused(reason) | Dropped(reason):
-                self.report(f"somebody asked for us: refused, {reason}")
-
-    async def _answered(self, notification: Notification) -> Outcome | None:
-        """What came of the answer, once nobody can come directly any more; None where it failed, or where it
-        is to be met by UDP."""
-        relay_only = self._answers >= MOST_ANSWERS
-        v6 = None
-        if not self._busy and not relay_only:
-            v6 = self._await_v6(notification)
-            if self._await_udp(notification, v6):
-                return None
-        answer = Answer(
-            self.member.responder,
-            notification,
-            fresh_token(),
-            refuse=self._busy,
-            relay_only=relay_only,
-            v6=v6,
-        )
-        with self._answering():
-            if answer.dials:
-                self._start(self._dial(answer.dials))
-            try:
-                outcome = await converse(answer)
-            except RdpeerError as error:
-                self.report(f"somebody asked for us, and the answer failed: {error}")
-                return None
-            if isinstance(outcome.value, Listening):
-                await self._accept(outcome.listeners[LISTENER])
-        return outcome
-
-    @contextmanager
-    def _answering(self) -> Iterator[None]:
-        self._answers += 1
-        try:
-            yield
-        finally:
-            self._answers -= 1
-
-    async def _accept(self, hole: TcpHole) -> None:
-        """Takes connections at ``hole`` until one commits: behind one address may be several who dial.
-
-        Committing cancels this task, which waits in ``accept`` and loses no stream by it.
-        """
-        enough = _this_task().cancel
-        with closing(hole):
-            try:
-                async with asyncio.timeout(ACCEPT_FOR):
-                    for _ in range(MOST_DIALLERS):
-                        stream = await hole.accept()
-                        self._start(self._admit(stream, f"direct {stream.remote}", enough))
-            except TimeoutError:
-                self.detail(f"nobody took the direct path to {hole.endpoint} within {ACCEPT_FOR:g} s")
-
-    def _await_v6(self, notification: Notification) -> Endpoint | None:
-        """Where the initiator is awaited by IPv6 from now on, if it is."""
-        target = v6_target(self.member.responder, notification)
-        hole = hole_v6() if target else None
-        if target is None or hole is None:
-            return None
-        self._start(self._meet_by_udp(hole, target))
-        return hole.endpoint
-
-    def _await_udp(self, asked: Notification, v6: Endpoint | None) -> bool:
-        """Whether the initiator is awaited by UDP from now on, and the server is told."""
-        answer = udp_answer(self.member.responder, asked, v6, monotonic())
-        if answer is None:
-            return False
-        try:
-            hole = UdpHole.open()
-        except OSError as error:
-            self.detail(f"no UDP for {answer.target}: {error.strerror or error}")
-            return False
-        self._start(self._announce(hole, answer))
-        return True
-
-    async def _announce(self, hole: UdpHole, answer: UdpAnswer) -> None:
-        with closing(hole):
-            await hole.announce(answer.payload, answer.server)
-            await self._meet_by_udp(hole, answer.target)
-
-    async def _meet_by_udp(self, hole: UdpHole, initiator: Endpoint) -> None:
-        """Takes the initiator's call at ``hole``."""
-        with closing(hole), self._answering():
-            try:
-                stream = await hole.accept(initiator, limit=MAX_PAYLOAD, timeout=ACCEPT_FOR)
-            except OSError as error:
-                self.detail(f"direct by UDP: {error}")
-                return
-        await self._admit(stream, f"direct {initiator} by UDP", lambda: None)
-
-    async def _dial(self, initiator: Endpoint) -> None:
-        """Goes to an initiator that cannot come to us."""
-        with self._answering():
-            try:
-                async with asyncio.timeout(ACCEPT_FOR):
-                    stream = await dial_until_heard(initiator, limit=MAX_PAYLOAD)
-            except OSError as error:
-                self.detail(f"direct {initiator}: {error or f'no answer within {ACCEPT_FOR:g} s'}")
-                return
-        await self._admit(stream, f"direct {initiator}", lambda: None)
+    # From a stream to a peer that passed
 
     async def _admit(
         self,

@@ -65,7 +65,13 @@ async def meet(
                 taken.append(await hole.accept())
                 checks.create_task(check(taken[-1]))
 
+    def over(taking: asyncio.Task[None]) -> None:
+        """Nobody more is taken, or there is a bug: neither is to look like a peer that never came."""
+        if not met.done() and not taking.cancelled():
+            met.set_exception(taking.exception() or NoPath(f"{MOST_STREAMS} came, and none was the peer"))
+
     taking = asyncio.create_task(take())
+    taking.add_done_callback(over)
     try:
         async with _ended(taking):
             path = await _in_time(met, hole, dial)

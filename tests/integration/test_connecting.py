@@ -45,7 +45,7 @@ async def test_only_direct_where_there_is_only_a_relay(
     server: Servers, peers: Peers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rdpeer.server.broker._same_ip", lambda remote, peer: False)
-    monkeypatch.setattr("rdpeer.peer.listener.MOST_ANSWERS", 0)
+    monkeypatch.setattr("rdpeer.peer.arrivals.MOST_ANSWERS", 0)
     async with server() as running:
         alice, bob = peers("alice", running), peers("bob", running)
         async with bob.listening():

@@ -671,7 +671,7 @@ async def test_the_endpoint_is_closed_once_one_has_committed(server: Servers, pe
 async def test_an_endpoint_that_nobody_comes_to_is_closed(
     server: Servers, peers: Peers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rdpeer.peer.listener.ACCEPT_FOR", 0.05)
+    monkeypatch.setattr("rdpeer.peer.arrivals.ACCEPT_FOR", 0.05)
     async with besieged(server, peers) as (_, mallory, bob, _):
         where = rendezvous_server(mallory.settings)
         offer: Offer = (await converse(PunchRequest(bob.id, where, Relays(where.address)))).value

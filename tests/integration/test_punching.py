@@ -19,7 +19,7 @@ from stock_initiator import StockInitiator
 
 from rdpeer.crypto.identities import open_id_pk
 from rdpeer.net.transport.tcp import TcpListener, TcpStream, connect
-from rdpeer.peer import listener, meeting, paths
+from rdpeer.peer import arrivals, meeting, paths
 from rdpeer.peer.connect import Way
 from rdpeer.protocol.answer import Responder
 from rdpeer.protocol.gate import Gate
@@ -126,7 +126,7 @@ async def test_a_flood_of_requests_makes_no_more_than_so_many_listeners(
     server: Servers, peers: Peers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who asks and never comes takes a place for a while; beyond those, peers are met at the relay."""
-    monkeypatch.setattr(listener, "MOST_ANSWERS", 3)
+    monkeypatch.setattr(arrivals, "MOST_ANSWERS", 3)
     async with alice_and_bob(server, peers) as (running, alice, bob, listening):
         asking = [await stock_initiator(running, bob) for _ in range(3)]
         person = Somebody()
@@ -142,7 +142,7 @@ async def test_a_flood_of_requests_makes_no_more_than_so_many_listeners(
 async def test_holes_that_nobody_comes_to_are_closed(
     server: Servers, peers: Peers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listener, "ACCEPT_FOR", 0.05)
+    monkeypatch.setattr(arrivals, "ACCEPT_FOR", 0.05)
     async with alice_and_bob(server, peers) as (running, _, bob, listening):
         initiator = await stock_initiator(running, bob)
         await listening.details.said(f"nobody took the direct path to {initiator.answer}")

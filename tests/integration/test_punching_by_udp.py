@@ -18,7 +18,7 @@ from parties import Echo, Listening, Peer, Peers, Somebody
 from rdpeer.crypto.identities import open_id_pk
 from rdpeer.net.transport import FrameStream
 from rdpeer.net.transport.udp_hole import UdpHole
-from rdpeer.peer import by_udp, listener, paths
+from rdpeer.peer import arrivals, by_udp, paths
 from rdpeer.peer.connect import Way
 from rdpeer.protocol.gate import Gate
 from rdpeer.protocol.handshake import ResponderHandshake
@@ -42,7 +42,7 @@ def far_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rdpeer.server.broker._same_ip", lambda remote, peer: False)
     monkeypatch.setattr("rdpeer.net.transport.hole.connected", lost)
     monkeypatch.setattr(by_udp, "UDP_DELAY", 0.0)
-    for module in ("connect", "listener"):
+    for module in ("connect", "arrivals"):
         monkeypatch.setattr(f"rdpeer.peer.{module}.hole_v6", lambda: None)
 
 
@@ -75,7 +75,7 @@ async def test_a_path_by_udp(server: Servers, peers: Peers, way: Way) -> None:
 @pytest.mark.usefixtures("no_relay")
 async def test_a_path_by_v6(server: Servers, peers: Peers, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(by_udp, "UDP_DELAY", 3600.0)
-    for module in ("connect", "listener"):
+    for module in ("connect", "arrivals"):
         monkeypatch.setattr(f"rdpeer.peer.{module}.hole_v6", lambda: UdpHole.open("::1"))
     person = Somebody()
     async with alice_and_bob(server, peers) as (_, alice, bob, _):
@@ -110,7 +110,7 @@ async def test_where_the_server_does_not_pass_it_on_it_is_the_relay(
 async def test_holes_that_nobody_comes_to_are_closed(
     server: Servers, peers: Peers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listener, "ACCEPT_FOR", 0.3)
+    monkeypatch.setattr(arrivals, "ACCEPT_FOR", 0.3)
     async with (
         alice_and_bob(server, peers) as (running, _, bob, listening),
         StockInitiator(running) as initiator,
@@ -122,7 +122,7 @@ async def test_holes_that_nobody_comes_to_are_closed(
 async def test_a_flood_of_requests_opens_no_more_than_so_many(
     server: Servers, peers: Peers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listener, "MOST_ANSWERS", 0)
+    monkeypatch.setattr(arrivals, "MOST_ANSWERS", 0)
     person = Somebody()
     async with alice_and_bob(server, peers) as (_, alice, bob, _):
         assert await alice.send(DATA, bob.id, person=person) == DATA

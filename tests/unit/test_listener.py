@@ -114,7 +114,7 @@ async def test_a_bug_is_told_and_ends_nothing(member: Member, monkeypatch: pytes
     async def broken(conversation: object) -> None:
         raise ZeroDivisionError("ours")
 
-    monkeypatch.setattr(module, "converse", broken)
+    monkeypatch.setattr("rdpeer.peer.arrivals.converse", broken)
     ours, told = listener(member)
     await ours.answer(PunchHole(b"", ""))
     await told.until(1)

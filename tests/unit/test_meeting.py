@@ -138,6 +138,26 @@ async def test_no_more_are_taken_than_eight() -> None:
         await met
 
 
+async def test_when_all_of_them_were_strangers_it_is_over() -> None:
+    hole = Hole()
+    met = meeting_at(hole)
+    for _ in range(MOST_STREAMS):
+        hole.comes(STRANGER).send(b"another key")
+    with pytest.raises(NoPath, match="8 came, and none was the peer"):
+        await met
+
+
+async def test_a_bug_is_not_taken_for_a_peer_that_never_came() -> None:
+    async def buggy(stream: FrameStream) -> VerifiedPath:
+        raise ZeroDivisionError
+
+    hole = Hole()
+    hole.comes(STRANGER)
+    with pytest.raises(ExceptionGroup) as caught:
+        await meet(hole, buggy, [].append)  # type: ignore[arg-type]
+    assert isinstance(caught.value.exceptions[0], ZeroDivisionError)
+
+
 @pytest.mark.parametrize(
     ("dial", "failure", "told"),
     [
