@@ -137,12 +137,13 @@ async def _newcomer(peer: Peer, seen: Seen) -> None:
 
 
 async def _by_tcp(peer: Peer) -> None:
-    """Both ways of being online, behind a proxy."""
-    async with running(Proxy("socks5")) as proxy:
-        with through(proxy.url):
-            with _as("register"):
+    """Both ways of being online, behind a proxy; however slow this machine, the greeting is waited for."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rdpeer.protocol.line_registration.GREETING_WITHIN", 30.0)
+        async with running(Proxy("socks5")) as proxy:
+            with through(proxy.url), _as("register"):
                 await register(peer.profile, peer.settings, lambda _: None, once=True)
-            with _as("listen"):
+            with through(proxy.url), _as("listen"):
                 async with peer.listening():
                     pass
 

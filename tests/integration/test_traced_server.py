@@ -21,8 +21,9 @@ PEER = "612345678"
 
 
 async def test_each_message_is_told_once(
-    server: Callable[..., Server], caplog: pytest.LogCaptureFixture
+    server: Callable[..., Server], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("rdpeer.server.rendezvous.GREET_AFTER", 30.0)  # this machine may be slow
     caplog.set_level(logging.DEBUG, "rdpeer.net.trace")
     async with server() as running:
         with Datagrams(running) as peer:
@@ -48,9 +49,13 @@ async def test_each_message_is_told_once(
 
 
 async def test_what_is_sealed_is_told_in_clear(
-    server: Callable[..., Server], peers: Peers, caplog: pytest.LogCaptureFixture
+    server: Callable[..., Server],
+    peers: Peers,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A registration by TCP, through a proxy: the server offers to seal it, and the peer takes it."""
+    monkeypatch.setattr("rdpeer.protocol.line_registration.GREETING_WITHIN", 30.0)
     caplog.set_level(logging.DEBUG, "rdpeer.net.trace")
     async with server() as running, proxied(Proxy("socks5")) as proxy:
         bob = peers("bob", running)
