@@ -32,7 +32,8 @@ if sys.platform == "linux":
 if sys.platform == "win32":
     import msvcrt
 
-_PIPE_SIZE = 1024 * 1024
+_PIPE_TO_US = 256 * 1024
+_PIPE_FROM_US = 1024 * 1024
 _MAX_BUFFERS = 16  # the least that IOV_MAX may be
 _LAST_STANDARD_FD = 2
 
@@ -46,6 +47,7 @@ class FdSource:
         self._poll = _poll(fd)
         self._thread = None if self._poll else BlockingThread()
         _prepare(fd)
+        _widen(fd, _PIPE_TO_US)
 
     async def read(self, limit: int) -> bytes:
         """As :meth:`Source.read`."""
@@ -82,7 +84,7 @@ class FdSink:
         self._target = _writable_without_blocking(fd, shared)
         self._thread = BlockingThread() if self._target is None else None
         _prepare(fd)
-        _widen(fd)
+        _widen(fd, _PIPE_FROM_US)
 
     async def write(self, chunks: Sequence[memoryview]) -> None:
         """As :meth:`Sink.write`; BrokenPipeError where the reader has gone."""
@@ -186,15 +188,16 @@ def _prepare(fd: int) -> None:
         msvcrt.setmode(fd, os.O_BINARY)
 
 
-def _widen(fd: int) -> None:
-    """A pipe that we write to gets room for a batch of records, so that its reader is not woken for each.
+def _widen(fd: int, size: int) -> None:
+    """Gives a pipe room for several records, so that the two processes at it need not run in step.
 
-    One that we read from is left as it is: what lies in a small pipe is still in the processor's cache
-    when we come for it, and reading it costs a quarter less.
+    More where we write, since a batch goes in at once; less where we read: what lies in a small pipe is
+    still in the processor's cache when we come for it.
     """
     if sys.platform == "linux" and stat.S_ISFIFO(os.fstat(fd).st_mode):
         try:
-            fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
+            if fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ) < size:
+                fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, size)
         except OSError:
             return  # over what this user may have: the pipe stays as it is
 
