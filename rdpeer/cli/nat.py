@@ -10,6 +10,7 @@ from rdpeer.cli import voice
 from rdpeer.cli.common import Command, Invocation, run
 
 if TYPE_CHECKING:
+    from rdpeer.peer.nat import View
     from rdpeer.protocol.nat import Nat
 
 _UNANSWERED = 3
@@ -26,8 +27,8 @@ def command(invocation: Invocation) -> int:
     from rdpeer.peer.nat import Situation, nat
 
     settings = invocation.settings()
-    found = run(lambda: nat(settings))
-    situation = Situation.of(found)
+    view = run(lambda: nat(settings))
+    found, situation = view.tcp, Situation.of(view.tcp)
     if invocation.json:
         voice.answer_json(
             {
@@ -35,6 +36,7 @@ def command(invocation: Invocation) -> int:
                 "local": str(found.local),
                 "external": str(found.external) if found.external else None,
                 "ports": found.ports,
+                "udp": [str(endpoint) for endpoint in view.udp],
                 "meaning": situation.meaning,
                 "reason": found.reason,
             }
@@ -43,8 +45,18 @@ def command(invocation: Invocation) -> int:
         voice.answer(f"mapping: {situation.value}, {found.reason or situation.mapping}")
         voice.answer(f"local: {found.local}")
         voice.answer(f"external: {_external(found)}")
+        voice.answer(f"external by UDP: {_by_udp(view)}")
         voice.answer(f"direct paths: {situation.meaning}")
     return _UNANSWERED if situation is Situation.UNKNOWN else 0
+
+
+def _by_udp(view: View) -> str:
+    if not view.udp:
+        return "unknown; stock servers do not tell it, a STUN server does (--stun)"
+    seen = " and ".join(map(str, view.udp))
+    if len(view.udp) > 1:
+        return f"{seen}, another port for each destination"
+    return f"{seen}, port {'kept' if view.udp[0].port == view.udp_port else 'changed'}"
 
 
 def _external(nat: Nat) -> str:

@@ -9,6 +9,7 @@ import click
 from rdpeer.cli import voice
 from rdpeer.cli.common import Command, Invocation, run, seconds
 from rdpeer.cli.reach import connector, reach_options
+from rdpeer.errors import UsageError
 
 if TYPE_CHECKING:
     from rdpeer.peer.ping import Lost, Pong
@@ -54,6 +55,8 @@ def command(
     from rdpeer.peer.ping import Plan, ping
 
     wish, settings = connector(invocation, peer, relay=relay, direct=direct, peer_key=peer_key)
+    if wish.trust.kind == "stock":
+        raise UsageError(f"{wish.peer} is pinned as a stock desktop, which answers no ping")
     if until_direct and wish.way is Way.RELAY:
         raise click.UsageError("--until-direct and a relay exclude each other")
     plan = Plan(count, interval, until_direct, settings.timeout)
@@ -81,9 +84,16 @@ class _Tally:
             voice.note(f"{self._peer}: no answer: {result.error}")
             return
         self._times.append(result.seconds * 1000)
-        kind, _, where = result.path.partition(" ")
+        kind, _, where = result.path.removesuffix(" by UDP").partition(" ")
+        udp = result.path.endswith(" by UDP")
         if self._json:
-            answer = {"id": str(self._peer), "seq": result.number, "path": kind, "endpoint": where}
+            answer = {
+                "id": str(self._peer),
+                "seq": result.number,
+                "path": kind,
+                "endpoint": where,
+                "udp": udp,
+            }
             voice.answer_json(answer | {"ms": round(self._times[-1], 3), "key": str(result.key.fingerprint)})
         else:
             voice.answer(f"{self._peer}: {result.path} seq={result.number} time={self._times[-1]:.2f} ms")

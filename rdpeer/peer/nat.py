@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from enum import StrEnum
 
+from rdpeer.errors import NoPath
 from rdpeer.net.driver import converse
-from rdpeer.peer.setup import rendezvous_server, within
+from rdpeer.net.gathering import datagram_socket
+from rdpeer.net.stun import reflexive
+from rdpeer.peer.moving import reflectors_of
+from rdpeer.peer.setup import rendezvous_server, why_relayed, within
 from rdpeer.protocol.nat import Mapping, Nat, NatProbe
 from rdpeer.settings import Settings
-from rdpeer.values import ServerAddress
+from rdpeer.values import Endpoint, ServerAddress
 
 
 class Situation(StrEnum):
@@ -55,13 +62,34 @@ _MEANINGS = {
 }
 
 
-async def nat(settings: Settings) -> Nat:
-    """As the server that is set sees it.
+@dataclass(frozen=True, slots=True)
+class View:
+    """What others see of us: of TCP connections in ``tcp``; of a datagram socket, each endpoint that a
+    server sees it at in ``udp``, the same one once. ``udp_port`` is that socket's own."""
 
-    Raises UsageError where none is set, DeadlineExceeded, and what :func:`probe` raises.
+    tcp: Nat
+    udp: tuple[Endpoint, ...]
+    udp_port: int
+
+
+async def nat(settings: Settings) -> View:
+    """As the server that is set sees it, and, by UDP, the STUN server that is set.
+
+    Raises UsageError where no server is set, NoPath where it is not reached directly,
+    DeadlineExceeded, and what :func:`probe` raises.
     """
+    server = rendezvous_server(settings)
+    if reason := why_relayed(server):
+        raise NoPath(f"no direct path, whatever the NAT does: {reason}")
     async with within(settings.timeout):
-        return await probe(rendezvous_server(settings).address)
+        return View(await probe(server.address), *await _by_udp(reflectors_of(server, settings.stun)))
+
+
+async def _by_udp(reflectors: Sequence[ServerAddress]) -> tuple[tuple[Endpoint, ...], int]:
+    """One socket asks each, so that a NAT with a port for each destination shows. IPv6 has none."""
+    with closing(datagram_socket(v6=False)) as sock:
+        seen = [await reflexive(sock, [reflector]) for reflector in reflectors]
+        return tuple(dict.fromkeys(filter(None, seen))), sock.getsockname()[1]
 
 
 async def probe(server: ServerAddress) -> Nat:

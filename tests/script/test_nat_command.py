@@ -11,8 +11,8 @@ import pytest
 from network import Network
 from program import Rdpeer
 
-from rdpeer.cli.nat import _external
-from rdpeer.peer.nat import Situation
+from rdpeer.cli.nat import _by_udp, _external
+from rdpeer.peer.nat import Situation, View
 from rdpeer.protocol.nat import Mapping, Nat
 from rdpeer.values import Endpoint
 
@@ -38,16 +38,20 @@ def test_what_it_comes_to(found: Nat, situation: Situation, external: str) -> No
 
 
 def test_without_a_nat(network: Network) -> None:
-    told = network.near("nat")
     endpoint = r"127\.0\.0\.1:\d+"
-    assert re.fullmatch(
-        f"mapping: open, .*\nlocal: ({endpoint})\nexternal: \\1\ndirect paths: with any peer.*\n", told
-    )
+    lines = [
+        "mapping: open, .*",
+        f"local: ({endpoint})",
+        r"external: \1",
+        f"external by UDP: {endpoint}, port kept",
+        "direct paths: with any peer.*",
+    ]
+    assert re.fullmatch("\n".join([*lines, ""]), network.near("nat"))
 
 
 def test_json(network: Network) -> None:
     told = json.loads(network.near("nat", "--json"))
-    assert told.keys() == {"mapping", "local", "external", "ports", "meaning", "reason"}
+    assert told.keys() == {"mapping", "local", "external", "ports", "udp", "meaning", "reason"}
     assert (told["mapping"], told["external"], told["reason"]) == ("open", told["local"], "")
 
 
@@ -61,3 +65,20 @@ def test_a_server_that_is_no_rendezvous_server(rdpeer: Rdpeer) -> None:
 
 def test_no_server(rdpeer: Rdpeer) -> None:
     rdpeer("nat", code=2, stderr=re.compile("rdpeer: error: no server is set\nrdpeer: hint: .*\n"))
+
+
+A, B = Endpoint("198.51.100.20", 61), Endpoint("198.51.100.20", 62)
+
+
+@pytest.mark.parametrize(
+    ("seen", "told"),
+    [
+        ((), "unknown; .*--stun.*"),
+        ((A,), "198.51.100.20:61, port kept"),
+        ((B,), "198.51.100.20:62, port changed"),
+        ((A, B), "198.51.100.20:61 and 198.51.100.20:62, another port for each destination"),
+    ],
+)
+def test_what_is_seen_by_udp(seen: tuple[Endpoint, ...], told: str) -> None:
+    nat = Nat(Mapping.UNKNOWN, LOCAL, (), None, "why")
+    assert re.fullmatch(told, _by_udp(View(nat, seen, 61)))

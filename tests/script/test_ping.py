@@ -24,7 +24,7 @@ def test_json(network: Network) -> None:
     network.listen("--open", "--exec", "cat")
     told = network.near("ping", network.peer, "-c", "1", "--json", "--relay")
     answer, tally = map(json.loads, told.splitlines())
-    assert answer.keys() == {"id", "seq", "path", "endpoint", "ms", "key"}
+    assert answer.keys() == {"id", "seq", "path", "endpoint", "udp", "ms", "key"}
     assert (answer["id"], answer["seq"], answer["path"]) == (network.peer, 1, "relay")
     assert tally.keys() == {"id", "sent", "received", "min_ms", "avg_ms", "max_ms"}
     assert (tally["sent"], tally["received"]) == (1, 1)
@@ -97,3 +97,10 @@ def test_usage(network: Network, arguments: list[str]) -> None:
 
 def test_no_server(rdpeer: Rdpeer) -> None:
     rdpeer("ping", "612345678", code=2)
+
+
+def test_a_desktop_answers_no_ping(network: Network) -> None:
+    pins = network.near.home / "known_peers"
+    pins.write_text(pins.read_text().replace(" rdpeer ", " stock "))
+    told = f"rdpeer: error: {network.peer} is pinned as a stock desktop, which answers no ping\n"
+    network.near("ping", network.peer, code=2, stderr=told)
