@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from google.protobuf.message import Message
@@ -135,7 +137,8 @@ def sealed(*, initiator: bool) -> SecureChannel:
 def listening(service: Stubborn) -> Listener:
     told: list[str] = []
     gate = Gate(open_to_all=True)
-    return Listener(None, gate, service, told.append, told.append, lambda _: "")  # type: ignore[arg-type]
+    nobody: Any = SimpleNamespace(responder=None)
+    return Listener(nobody, gate, service, told.append, told.append, lambda _: "")
 
 
 async def test_streams_that_are_reset_at_once_start_no_more_programs_than_streams_may_be_open():
