@@ -102,12 +102,12 @@ class KcpConnection:
     @property
     def delivered(self) -> bool:
         """The other end has acknowledged everything."""
-        return self._kcp.idle
+        return self._kcp.outward.idle
 
     @property
     def unsent(self) -> int:
         """Bytes that wait for their first transmission."""
-        return self._kcp.unsent
+        return self._kcp.outward.unsent
 
     @property
     def deadline(self) -> float:
@@ -116,18 +116,18 @@ class KcpConnection:
             return math.inf
         if self._state is not _State.OPEN:
             return self._repeat_at
-        return min(self._repeat_at, self._kcp.deadline, self._ping_at, self._heard + SILENCE)
+        return min(self._repeat_at, self._kcp.outward.deadline, self._ping_at, self._heard + SILENCE)
 
     def send(self, data: bytes) -> None:
         """Queues ``data``; dropped behind :meth:`close`. LocalProtocolError before it is established."""
         if not self.established:
             raise LocalProtocolError("nothing can be sent before the connection is established")
         if not self._closing and not self.closed:
-            self._kcp.send(data)
+            self._kcp.outward.send(data)
 
     def read(self) -> list[bytes]:
         """Some of what arrived in order, empty if there is nothing. Not reading holds the other end back."""
-        return self._kcp.read()
+        return self._kcp.inward.read()
 
     def close(self) -> None:
         """No more from us: FIN follows once all that was sent is acknowledged."""
@@ -154,7 +154,7 @@ class KcpConnection:
         """What is to be sent now."""
         if self._state is _State.OPEN:
             self._watch(now)
-        if self._closing and not self._finished and self._kcp.idle:
+        if self._closing and not self._finished and self._kcp.outward.idle:
             self._finished = True
             self._start_repeating(now)
         if now >= self._repeat_at:

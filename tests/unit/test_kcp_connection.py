@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from lossy_network import LossyNetwork, Weather
 
 from rdpeer.errors import LocalProtocolError
-from rdpeer.protocol.kcp import LARGEST_RECEIVE_WINDOW
 from rdpeer.protocol.kcp_connection import PING_INTERVAL, SILENCE, KcpConnection
+from rdpeer.protocol.kcp_inward import LARGEST_WINDOW
 from rdpeer.wire import kcp as wire
 
 CONVERSATION = 0xFEDCBA98
@@ -211,7 +211,7 @@ def test_sequence_numbers_go_round():
     ends = Ends(Weather(loss=0.1, jitter=0.02)).meet()
     near_the_end = 2**32 - 100
     for kcp in (ends.connector._kcp, ends.acceptor._kcp):
-        kcp._first = kcp._next = kcp._expected = near_the_end
+        kcp.outward._first = kcp.outward.next = kcp.inward.expected = near_the_end
     ends.carry(random.Random(1).randbytes(400_000), random.Random(2).randbytes(400_000))
 
 
@@ -219,21 +219,23 @@ def test_a_lossless_line_is_sent_nothing_twice_and_few_acknowledgements():
     ends = Ends().meet()
     before = ends.network.carried
     ends.carry(bytes(1_176_000), b"")
-    assert ends.connector._kcp._transmissions == 1000
+    assert ends.connector._kcp.outward.transmissions == 1000
     assert ends.network.carried - before < 1100
 
 
 def test_what_is_only_late_is_not_sent_again():
     ends = Ends(Weather(delay=0.02, jitter=0.005)).meet()
     ends.carry(bytes(2_000_000), b"")
-    assert ends.connector._kcp._transmissions == ends.connector._kcp._next == -(-2_000_000 // 1176)
+    assert (
+        ends.connector._kcp.outward.transmissions == ends.connector._kcp.outward.next == -(-2_000_000 // 1176)
+    )
 
 
 def test_a_line_that_loses_one_in_a_hundred_is_still_filled():
     ends = Ends(Weather(loss=0.01, delay=0.025)).meet()
     began = ends.network.now
     ends.carry(bytes(20_000_000), b"")
-    assert ends.connector._kcp._transmissions < 1.03 * ends.connector._kcp._next
+    assert ends.connector._kcp.outward.transmissions < 1.03 * ends.connector._kcp.outward.next
     assert ends.network.now - began < 4.0  # in TCP's own formula, 60 s
 
 
@@ -259,7 +261,7 @@ def test_who_does_not_read_holds_the_other_end_back_and_reading_lets_it_go_on():
     ends.connector.send(bytes(12_000_000))
     assert not ends.network.run(lambda: ends.connector.delivered, at_most=30.0)
     held = ends.connector.unsent
-    assert held > 12_000_000 - LARGEST_RECEIVE_WINDOW * 1176 - 1
+    assert held > 12_000_000 - LARGEST_WINDOW * 1176 - 1
     heard = 0
 
     def all_heard() -> bool:
@@ -271,6 +273,27 @@ def test_who_does_not_read_holds_the_other_end_back_and_reading_lets_it_go_on():
     began = ends.network.now
     assert ends.network.run(all_heard)
     assert ends.network.now - began < 10.0
+
+
+def test_a_slow_reader_tells_in_time_that_it_has_room_again():
+    """As a transport does: it takes a part, and polls, and no part alone is worth telling."""
+    ends = Ends().meet()
+    ends.connector.send(bytes(9_000_000))
+    ends.network.run(lambda: False, at_most=2.0)
+    questions = 0
+    send = ends.network._send
+
+    def watched(to: int, datagram: bytes) -> None:
+        nonlocal questions
+        questions += any(one.command == wire.ASK_WINDOW for one in wire.parse_segments(datagram))
+        send(to, datagram)
+
+    ends.network._send = watched
+    heard = 0
+    while heard < 9_000_000:
+        heard += sum(map(len, ends.acceptor.read()))
+        ends.network.run(lambda: False, at_most=0.02)
+    assert questions == 0
 
 
 def test_a_window_whose_opening_was_not_heard_is_asked_for():
