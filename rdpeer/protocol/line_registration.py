@@ -265,7 +265,9 @@ class LineRegistration:
         if self._told == reason:
             return []
         self._told = reason
-        return [Report(Offline(self._registrant.peer, self._server.address, self._remote, reason))]
+        address = self._server.address
+        what = reason.removeprefix(f"{address}: ")
+        return [Report(Offline(self._registrant.peer, address, self._remote, what))]
 
     @property
     def _where(self) -> str:

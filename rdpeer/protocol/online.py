@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rdpeer.errors import RemoteProtocolError, ServerUnreachable
+from rdpeer.errors import RdpeerError, RemoteProtocolError, ServerUnreachable
 from rdpeer.protocol.conversation import Command, Done, Fail
 from rdpeer.protocol.question import Question
-from rdpeer.values import PeerId, ServerAddress
+from rdpeer.values import PeerId, ServerAddress, WebAddress
 from rdpeer.wire import rendezvous_pb2 as pb
 
 
@@ -35,6 +35,12 @@ class OnlineQuery(Question):
             error = f"{self._where} answered for fewer than the {len(self._peers)} peers asked about"
             return [Fail(RemoteProtocolError(error))]
         return [Done([bool(states[i // 8] >> 7 - i % 8 & 1) for i in range(len(self._peers))])]
+
+    def _closed(self) -> RdpeerError:
+        error = super()._closed()
+        if isinstance(self._address, WebAddress):
+            error.hint = "stock servers say it over TCP alone"
+        return error
 
     def _silent(self) -> ServerUnreachable:
         return ServerUnreachable(f"no answer from {self._where} for 3 s")

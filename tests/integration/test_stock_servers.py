@@ -192,6 +192,28 @@ def test_a_pipe_at_one_address(stock: Network, option: list[str], said: re.Patte
     assert told.strip() == str(len(text))
 
 
+def test_an_initiator_by_websocket(stock: Network) -> None:
+    """The responder's leg is TCP: hbbr carries frames between the two."""
+    stock.listen("--exec", "wc -c", "--open")
+    text = "x" * 3_000_000
+    web = ("--server", f"ws://{SERVER}:21118")
+    told = stock.near(
+        "connect", "-v", stock.peer, *web, stdin=text, stderr=path(f"relay ws://{SERVER}:21119")
+    )
+    assert told.strip() == str(len(text))
+    refused = re.compile("rdpeer: error: .* without an answer\nrdpeer: hint: stock servers say it .*\n")
+    stock.near("online", stock.peer, *web, code=3, stderr=refused)
+
+
+def test_a_listener_that_stock_does_not_register(stock: Network) -> None:
+    """Said at once, and why."""
+    told = re.compile(
+        "rdpeer: error: .*: it takes registrations by UDP only\nrdpeer: hint: no UDP passes .*\n"
+    )
+    for way in (("--server", f"ws://{SERVER}:21118"), ("--server", f"ws://{SERVER}:21118/")):
+        stock.far("listen", "--open", *way, code=3, stderr=told)
+
+
 def test_another_key_than_the_servers(stock: Network) -> None:
     stock.listen("--exec", "cat", "--open")
     told = re.compile(f"rdpeer: error: {SERVER}:21116 has another key than .*\nrdpeer: hint: .*\n")

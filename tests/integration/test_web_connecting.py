@@ -114,7 +114,7 @@ async def test_a_reverse_proxys_listener_says_which_relay_others_can_reach(
         address = by_web(running_server, "ws://127.0.0.1:{id}/")
         relay = ServerAddress.parse_relay(f"ws://127.0.0.1:{running_server.base + 3}")
         alice = peers("alice", running_server)
-        bob = peers("bob", running_server, server=address, relay_server=relay)
+        bob = peers("bob", running_server, server=address, relay_servers=(relay,))
         async with bob.listening():
             assert await alice.send(b"over", bob.id) == b"over"
 

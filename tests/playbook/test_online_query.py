@@ -12,6 +12,7 @@ from rdpeer.protocol.conversation import (
     OpenStream,
     SendFrame,
     Started,
+    StreamClosed,
     StreamOpened,
 )
 from rdpeer.protocol.online import OnlineQuery
@@ -50,3 +51,12 @@ def test_a_bitmap_that_is_too_short() -> None:
 def test_no_answer_for_3_s() -> None:
     error = ServerUnreachable("no answer from 203.0.113.5:21115 for 3 s")
     assert asked() >> Deadline(3.0) << Fail(error)
+
+
+def test_stock_says_nothing_of_it_by_websocket() -> None:
+    query = OnlineQuery(ServerAddress.parse("wss://rs.example"), [PeerId("612345678")])
+    query.handle(Started(), 0.0)
+    query.handle(StreamOpened("server", LOCAL, REMOTE), 0.0)
+    (fail,) = query.handle(StreamClosed("server"), 0.0)
+    assert isinstance(fail, Fail)
+    assert fail.error.hint == "stock servers say it over TCP alone"
