@@ -82,8 +82,9 @@ def _desktop(
     wish: Connector, target: ServerAddress | None, linger: float | None, require_encryption: bool
 ) -> Desktop:
     from rdpeer.errors import IdentityMismatch
-    from rdpeer.peer.desktop import LINGER, Desktop, visitor
+    from rdpeer.peer.desktop import LINGER, Desktop, this_machine
     from rdpeer.protocol.gate import Method
+    from rdpeer.protocol.login import Visitor
 
     if require_encryption:
         raise IdentityMismatch(
@@ -94,7 +95,7 @@ def _desktop(
     password = wish.secrets.get(Method.PASSWORD)
     return Desktop(
         target,
-        visitor(wish.identity.peer_id),
+        Visitor(wish.identity.peer_id, this_machine()),
         password.decode() if password else None,
         LINGER if linger is None else linger,
     )

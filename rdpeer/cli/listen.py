@@ -11,9 +11,10 @@ import click
 
 from rdpeer.cli import voice
 from rdpeer.cli.common import Command, Invocation, run, words
-from rdpeer.cli.secrets import given_password
+from rdpeer.cli.secrets import given_password, password_in
 
 if TYPE_CHECKING:
+    from rdpeer.peer.listen import StockEntry
     from rdpeer.peer.register import Member
     from rdpeer.peer.services import Service
     from rdpeer.settings import Settings
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 @click.option("--allow", metavar="HOST:PORT", multiple=True, help="A target that peers may name; repeatable.")
 @click.option("--password-file", metavar="PATH", help="Let in who knows the first line of this file.")
 @click.option("--open", "open_to_all", is_flag=True, help="Let in everybody who knows the ID.")
+@click.option("--allow-stock", is_flag=True, help="Let in RustDesk desktops too, to --to, unencrypted.")
+@click.option("--stock-password-file", metavar="PATH", help="Their password: the first line of this file.")
 @click.option("--recv-only", is_flag=True, help="Only receive; stdin is not read.")
 @click.option("--send-only", is_flag=True, help="Only send; end when all of it is delivered.")
 @click.option("--no-discovery", is_flag=True, help="Do not answer who asks for peers on the local network.")
@@ -46,6 +49,8 @@ def command(
     allow: tuple[str, ...],
     password_file: str | None,
     open_to_all: bool,
+    allow_stock: bool,
+    stock_password_file: str | None,
     recv_only: bool,
     send_only: bool,
     no_discovery: bool,
@@ -66,7 +71,12 @@ def command(
         raise click.UsageError("--no-discovery and --discovery-port exclude each other")
     answer_at = None if no_discovery else discovery_port or discovery.PORT
     settings = invocation.settings()
-    entry = Entry(None if open_to_all else given_password(password_file), open_to_all)
+    stock = _stock_entry(to, open_to_all, stock_password_file) if allow_stock else None
+    if stock_password_file is not None and not allow_stock:
+        raise click.UsageError("--stock-password-file needs --allow-stock")
+    entry = Entry(None if open_to_all else given_password(password_file), open_to_all, stock)
+    if stock and stock.password.encode() == entry.password:
+        raise click.UsageError("desktops need a password of their own: theirs can be guessed at offline")
     tellers = Voice(lambda member, code: _invite(settings, member, code), voice.note, invocation.verbose)
 
     async def serve() -> None:
@@ -105,6 +115,18 @@ def _check(
     ):
         if both:
             raise click.UsageError(f"{names} exclude each other")
+
+
+def _stock_entry(to: str | None, open_to_all: bool, password_file: str | None) -> StockEntry:
+    from rdpeer.peer.listen import StockEntry
+
+    if open_to_all:
+        raise click.UsageError("--allow-stock and --open exclude each other")
+    if to is None:
+        raise click.UsageError("--allow-stock needs --to: desktops reach that and nothing else")
+    if password_file is None:
+        raise click.UsageError("--allow-stock needs --stock-password-file")
+    return StockEntry(password_in(password_file, "--stock-password-file").decode(), _target(to))
 
 
 def _service(

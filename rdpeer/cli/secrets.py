@@ -35,16 +35,23 @@ def given_secrets(password_file: str | None) -> dict[Method, bytes]:
 
 
 def given_password(password_file: str | None) -> bytes | None:
-    """The first line of ``password_file``, else ``RDPEER_PASSWORD``, else None.
+    """The first line of ``password_file``, else ``RDPEER_PASSWORD``, else None. As :func:`password_in`."""
+    from rdpeer.protocol.gate import Method
+
+    if password_file is not None:
+        return password_in(password_file, "--password-file")
+    text = os.environ.get("RDPEER_PASSWORD")
+    return normalized(Method.PASSWORD, text, "RDPEER_PASSWORD") if text else None
+
+
+def password_in(password_file: str, option: str) -> bytes:
+    """The first line of ``password_file``, which ``option`` names.
 
     UsageError for a file that is not there, that others may read, or that is empty.
     """
     from rdpeer.protocol.gate import Method
     from rdpeer.store.files import read_secret_file
 
-    if password_file == "":
-        raise UsageError("--password-file: no file is named")  # a script's empty variable, as a rule
-    if password_file:
-        return normalized(Method.PASSWORD, read_secret_file(Path(password_file)), password_file)
-    text = os.environ.get("RDPEER_PASSWORD")
-    return normalized(Method.PASSWORD, text, "RDPEER_PASSWORD") if text else None
+    if not password_file:
+        raise UsageError(f"{option}: no file is named")  # a script's empty variable, as a rule
+    return normalized(Method.PASSWORD, read_secret_file(Path(password_file)), password_file)

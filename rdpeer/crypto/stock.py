@@ -51,10 +51,19 @@ class StockChannel:
             raise RemoteProtocolError("a sealed message does not open") from None
 
 
-def password_proof(password: str, salt: str, challenge: str) -> bytes:
+def password_digest(password: str, salt: str) -> bytes:
+    """All that a desktop keeps of a password: 32 bytes. Whoever has them needs no password."""
+    return sha256(password.encode() + salt.encode()).digest()
+
+
+def digest_proof(digest: bytes, challenge: str) -> bytes:
     """What LoginRequest.password carries: 32 bytes."""
-    stored = sha256(password.encode() + salt.encode()).digest()
-    return sha256(stored + challenge.encode()).digest()
+    return sha256(digest + challenge.encode()).digest()
+
+
+def password_proof(password: str, salt: str, challenge: str) -> bytes:
+    """The proof of who knows the password itself."""
+    return digest_proof(password_digest(password, salt), challenge)
 
 
 def _nonce(counter: int) -> bytes:

@@ -91,6 +91,14 @@ def moved(function: Callable[..., object], stream: FrameStream) -> None:
         happened(function.place, f"{what} this way from now on")
 
 
+def messages(stream: FrameStream) -> Callable[[bytes, bool], None]:
+    """What is to be told each message of a stock session over ``stream``, and whether it was sent."""
+    if not is_on():
+        return lambda plaintext, sent: None
+    place = _place(stream)
+    return lambda plaintext, sent: _message(SENT if sent else RECEIVED, place, plaintext, between_peers=True)
+
+
 def answering(answer: Answer) -> Answer:
     """``answer`` of a datagram socket that serves."""
     if not is_on():
@@ -181,7 +189,7 @@ class _Opening(FrameStream):
         self._opened: set[str] = set()
         self.local, self.remote = stream.local, stream.remote
         if isinstance(handshake, DesktopLogin):
-            handshake.on_message = self._on_message
+            handshake.on_message = messages(stream)
         else:
             handshake.on_channel = self._on_channel
 
@@ -216,9 +224,6 @@ class _Opening(FrameStream):
         if direction not in self._opened:
             self._opened.add(direction)
             _message(direction, _place(self._stream), payload, between_peers=True)
-
-    def _on_message(self, plaintext: bytes, sent: bool) -> None:
-        _message(SENT if sent else RECEIVED, _place(self._stream), plaintext, between_peers=True)
 
     def _on_channel(self, channel: SecureChannel) -> None:
         """From here on what is said is told by the channel, which outlives the handshake."""

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 
 from rdpeer.errors import ConnectionLost
 from rdpeer.net.pipe import Sink, Source
 from rdpeer.net.raw import RawStream
+from rdpeer.net.target import SocketTarget
 
 _PIECE = 256 * 1024
 
@@ -48,6 +50,53 @@ async def carry(
             await asyncio.wait((sending,))
         source.close()
         sink.abort()
+
+
+async def join(raw: RawStream, target: SocketTarget, *, idle: float) -> None:
+    """Both ways, until either side ends, which ends both; or until nothing was carried for ``idle`` seconds.
+
+    Everything is closed afterwards. Raises ConnectionLost where the connection broke, OSError where the
+    target did.
+    """
+    try:
+        await _exchange(raw, target, idle)
+        await raw.finish()
+        with contextlib.suppress(OSError):  # it may have closed both ways
+            await target.finish()
+    finally:
+        target.abort()
+        raw.abort()
+
+
+async def _exchange(raw: RawStream, target: SocketTarget, idle: float) -> None:
+    """Both directions, until the first of them ends."""
+    loop = asyncio.get_running_loop()
+    ways: list[asyncio.Task[None]] = []
+    try:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(idle) as limit:
+
+                def carried() -> None:
+                    limit.reschedule(loop.time() + idle)
+
+                ways += [asyncio.create_task(_copy(raw, target, carried))]
+                ways += [asyncio.create_task(_copy(target, raw, carried))]
+                await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        for way in ways:
+            if way.done():
+                way.result()
+    finally:
+        for way in ways:
+            way.cancel()
+        await asyncio.gather(*ways, return_exceptions=True)
+
+
+async def _copy(
+    source: RawStream | SocketTarget, sink: RawStream | SocketTarget, carried: Callable[[], None]
+) -> None:
+    while data := await source.read(_PIECE):
+        await sink.write([memoryview(data)])
+        carried()
 
 
 async def _send(source: Source, raw: RawStream) -> None:

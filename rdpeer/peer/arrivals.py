@@ -60,7 +60,8 @@ class Admit(Protocol):
 @dataclass
 class Arrivals:
     """``refusal``: why nobody is let in now, if so; told before any way is made. ``start`` runs what goes on
-    by itself. ``report`` is told what was decided, ``detail`` what else happens."""
+    by itself. ``report`` is told what was decided, ``detail`` what else happens. ``tcp_only``: nobody is met
+    by UDP, since a stock session can turn raw on TCP alone."""
 
     responder: Responder
     refusal: Callable[[], str | None]
@@ -68,6 +69,7 @@ class Arrivals:
     start: Callable[[Work], object]
     report: Callable[[str], None]
     detail: Callable[[str], None]
+    tcp_only: bool = False
     _answers: int = field(default=0, init=False)
 
     async def answer(self, notification: Notification) -> None:
@@ -86,7 +88,7 @@ class Arrivals:
         is to be met by UDP."""
         refusal, relay_only = self.refusal(), self._answers >= MOST_ANSWERS
         v6 = None
-        if not refusal and not relay_only:
+        if not refusal and not relay_only and not self.tcp_only:
             v6 = self._await_v6(notification)
             if self._await_udp(notification, v6):
                 return None

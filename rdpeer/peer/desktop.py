@@ -28,6 +28,7 @@ from rdpeer.protocol.login import (
     LoginEvent,
     Visitor,
 )
+from rdpeer.protocol.stock import Machine
 from rdpeer.values import PeerId, ServerAddress
 
 LINGER = 10.0
@@ -59,10 +60,10 @@ class DesktopPerson(Protocol):
         """News that matters."""
 
 
-def visitor(own_id: PeerId) -> Visitor:
-    """Who we are to the person at the desktop."""
+def this_machine() -> Machine:
+    """As stock peers show it."""
     system = platform.system()
-    return Visitor(own_id, platform.node() or "rdpeer", _PLATFORMS.get(system, system))
+    return Machine(platform.node() or "rdpeer", _PLATFORMS.get(system, system))
 
 
 @dataclass

@@ -24,6 +24,7 @@ from rdpeer.protocol.handshake import (
     PongReceived,
     ResponderHandshake,
     Send,
+    StockInitiator,
 )
 from rdpeer.protocol.login import DesktopLogin, LoginEvent
 from rdpeer.values import PeerId
@@ -97,8 +98,9 @@ async def authenticate(
 
 async def admit(
     stream: FrameStream, handshake: ResponderHandshake, proven: Callable[[InitiatorProven], None]
-) -> Authenticated | Denied:
+) -> Authenticated | Denied | StockInitiator:
     """The whole of it, as the responder; ``proven`` is told once the initiator has committed to this path.
+    Where StockInitiator is the end of it, its login is still to come.
 
     Raises what the handshake raises, and DeadlineExceeded.
     """
@@ -110,7 +112,7 @@ async def admit(
             for event in _sent(stream, handshake.receive(payload, monotonic())):
                 if isinstance(event, InitiatorProven):
                     proven(event)
-                elif isinstance(event, Authenticated | Denied):
+                elif isinstance(event, Authenticated | Denied | StockInitiator):
                     return event
 
 

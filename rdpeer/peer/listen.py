@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from rdpeer.errors import UsageError
+from rdpeer.peer.desktop import this_machine
 from rdpeer.peer.discovery import discoverable
 from rdpeer.peer.listener import Listener
 from rdpeer.peer.register import Member, News, is_important, stay_online
@@ -15,28 +16,41 @@ from rdpeer.peer.services import Service
 from rdpeer.peer.setup import within
 from rdpeer.protocol.gate import Gate
 from rdpeer.protocol.registration import PATIENCE, Online
+from rdpeer.protocol.visit import Door
 from rdpeer.settings import Settings
 from rdpeer.store import authorized_peers
 from rdpeer.store.files import ready_file
 from rdpeer.store.home import Profile
 from rdpeer.store.identity import load_or_create
 from rdpeer.store.lock import keep_online
-from rdpeer.values import PublicKey
+from rdpeer.values import PublicKey, ServerAddress
 
 Tell = Callable[[str], None]
 
 _HOW = (
     "put what 'rdpeer id --authorized' prints at the other end into {}, "
-    "or give --password-file or --open; without --to and --exec it makes a code"
+    "or give --password-file, --open or --allow-stock; without --to and --exec it makes a code"
 )
 
 
 @dataclass(frozen=True, slots=True)
+class StockEntry:
+    """How stock desktops may pass, and the only place where they get to."""
+
+    password: str = field(repr=False)
+    target: ServerAddress
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
-    """How peers may pass, beside the keys in authorized_peers. ``password`` is normalised."""
+    """How peers may pass, beside the keys in authorized_peers. ``password`` is normalised.
+
+    ``stock`` is a way in by itself, for desktops alone.
+    """
 
     password: bytes | None = field(default=None, repr=False)
     open_to_all: bool = False
+    stock: StockEntry | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +90,15 @@ async def listen(
         async with within(settings.timeout) as limit:
             settled = partial(limit.reschedule, None)
             listener = Listener(
-                member, gate, service, voice.report, voice.detail, _comments(profile), one_peer, settled
+                member,
+                gate,
+                service,
+                voice.report,
+                voice.detail,
+                _comments(profile),
+                one_peer,
+                settled,
+                _door(member, entry.stock),
             )
             reached = False
 
@@ -104,7 +126,7 @@ def _gate(profile: Profile, entry: Entry, one_peer: bool, report: Tell) -> Gate:
     """Keys count beside every other way; read for each connection, so a removed line counts at once."""
     path = profile.authorized_peers
     keys = authorized_peers.read(path)
-    if not (keys or one_peer or entry.password or entry.open_to_all):
+    if not (keys or one_peer or entry.password or entry.open_to_all or entry.stock):
         raise UsageError("nobody could connect: no way in was chosen", hint=_HOW.format(path))
 
     def is_authorized(key: PublicKey) -> bool:
@@ -119,6 +141,12 @@ def _gate(profile: Profile, entry: Entry, one_peer: bool, report: Tell) -> Gate:
         password=entry.password,
         open_to_all=entry.open_to_all,
     )
+
+
+def _door(member: Member, stock: StockEntry | None) -> Door | None:
+    if stock is None:
+        return None
+    return Door(member.identity.peer_id, stock.password, stock.target, this_machine())
 
 
 def _comments(profile: Profile) -> Callable[[PublicKey], str]:

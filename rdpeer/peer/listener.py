@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from rdpeer.crypto.stock import StockChannel
 from rdpeer.errors import ConnectionLost, PeerRefused, RdpeerError
 from rdpeer.net.clock import monotonic
 from rdpeer.net.link import Link, Offer
@@ -23,10 +24,19 @@ from rdpeer.peer.moving import Relayed, moving
 from rdpeer.peer.register import Member
 from rdpeer.peer.services import Busy, Guest, Service
 from rdpeer.peer.surroundings import look_around
+from rdpeer.peer.visits import Reception
 from rdpeer.protocol.gate import Admission, Gate, make_code, normalize_code
-from rdpeer.protocol.handshake import MAX_PAYLOAD, Denial, Denied, InitiatorProven, ResponderHandshake
+from rdpeer.protocol.handshake import (
+    MAX_PAYLOAD,
+    Denial,
+    Denied,
+    InitiatorProven,
+    ResponderHandshake,
+    StockInitiator,
+)
 from rdpeer.protocol.notifications import Notification
 from rdpeer.protocol.session import MAX_STREAMS
+from rdpeer.protocol.visit import Door, Visit
 from rdpeer.values import Endpoint, PublicKey
 
 MOST_SESSIONS = 1000
@@ -50,7 +60,8 @@ class Listener:
 
     ``comment`` says what is known of a key here: nothing, or what stands beside it.
     ``one_peer``: the first that passes is the only one, and the listener ends with it;
-    ``settled`` is called when it has passed.
+    ``settled`` is called when it has passed. ``door``: what stock desktops must pass; without
+    one, none is spoken to.
     """
 
     member: Member
@@ -61,6 +72,7 @@ class Listener:
     comment: Callable[[PublicKey], str]
     one_peer: bool = False
     settled: Callable[[], None] = lambda: None
+    door: Door | None = None
     _admission: Admission[asyncio.Task[None]] = field(default_factory=Admission, init=False)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set, init=False)
     _arrivals: Arrivals = field(init=False)
@@ -73,7 +85,13 @@ class Listener:
     def __post_init__(self) -> None:
         responder = self.member.responder
         self._arrivals = Arrivals(
-            responder, lambda: self._busy, self._admit, self._start, self.report, self.detail
+            responder,
+            lambda: self._busy,
+            self._admit,
+            self._start,
+            self.report,
+            self.detail,
+            tcp_only=self.door is not None,
         )
 
     async def run(self, registration: Coroutine[Any, Any, None]) -> None:
@@ -142,7 +160,8 @@ class Listener:
 
         ``seen``: where the server sees who comes, where that is not the stream's other end.
         """
-        handshake = ResponderHandshake(self.member.responder.peer, self.member.identity.key, self.gate)
+        peer, key, door = self.member.responder.peer, self.member.identity.key, self.door
+        handshake = ResponderHandshake(peer, key, self.gate, stock=door is not None)
         proven: list[InitiatorProven] = []
 
         def commit(initiator: InitiatorProven) -> None:
@@ -163,12 +182,49 @@ class Listener:
         except BaseException:
             stream.abort()
             raise
+        if isinstance(end, StockInitiator):
+            await self._receive(stream, end.channel, path, (seen or stream.remote).ip, committed)
+            return
         if isinstance(end, Denied):
             self.report(f"{self._who(proven[0], path)}: denied, {_DENIALS[end.reason]}")
             await stream.close()
             return
         self.report(f"{self._who(proven[0], path)}: accepted by {end.method.name.lower()}")
         await self._pass(stream, handshake, Guest(proven[0].peer, end.peer_key, path, seen))
+
+    async def _receive(
+        self,
+        stream: FrameStream,
+        channel: StockChannel,
+        path: str,
+        source: str,
+        committed: Callable[[], object],
+    ) -> None:
+        """A stock desktop, from its login to the end of its tunnel; ``source``: the address that it has."""
+        assert self.door is not None  # noqa: S101 - without one nobody comes so far
+        visit = Visit(self.door, channel, source, monotonic())
+        reception = Reception(stream, visit, path, self.report)
+        try:
+            with self._waiting():
+                passed = await reception.login()
+            if not passed:
+                await stream.close()
+                return
+            committed()
+            with self._counted():
+                await reception.tunnel()
+        except (RdpeerError, OSError) as error:
+            self._tell_end(reception, error)
+        finally:
+            stream.abort()
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        self._sessions += 1
+        try:
+            yield
+        finally:
+            self._sessions -= 1
 
     @contextmanager
     def _waiting(self) -> Iterator[None]:
@@ -196,13 +252,11 @@ class Listener:
             self.settled()
             return
         service = Busy() if self.one_peer else self.service
-        self._sessions += 1
-        try:
-            await self._session(stream, handshake, guest, service)
-        except (RdpeerError, OSError) as error:
-            self._tell_end(guest, error)
-        finally:
-            self._sessions -= 1
+        with self._counted():
+            try:
+                await self._session(stream, handshake, guest, service)
+            except (RdpeerError, OSError) as error:
+                self._tell_end(guest, error)
 
     async def _session(
         self, stream: FrameStream, handshake: ResponderHandshake, guest: Guest, service: Service
@@ -260,7 +314,7 @@ class Listener:
                 raise
             self._tell_end(guest, error)
 
-    def _tell_end(self, guest: Guest, error: RdpeerError | OSError) -> None:
+    def _tell_end(self, guest: Guest | Reception, error: RdpeerError | OSError) -> None:
         """A guest that just goes is the rule (ssh does not wait for its proxy), and no news."""
         (self.detail if isinstance(error, ConnectionLost) else self.report)(f"{guest}: {error}")
 

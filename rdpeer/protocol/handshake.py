@@ -48,6 +48,7 @@ from rdpeer.protocol.handshake_base import (
     PongReceived,
     Send,
     State,
+    StockInitiator,
     out_of_place,
     there,
 )
@@ -72,6 +73,7 @@ __all__ = [
     "ResponderHandshake",
     "SecureChannel",
     "Send",
+    "StockInitiator",
 ]
 
 
@@ -203,13 +205,23 @@ class InitiatorHandshake(Handshake):
 
 
 class ResponderHandshake(Handshake):
-    """The side that owns the ID ``peer``, and lets in whom ``gate`` lets in."""
+    """The side that owns the ID ``peer``, and lets in whom ``gate`` lets in.
+
+    ``stock``: an initiator that answers without a mark gets a stock session (docs/CHANNEL.md 7).
+    """
 
     def __init__(
-        self, peer: PeerId, identity: IdentityKey, gate: Gate, *, random: Random = secrets.token_bytes
+        self,
+        peer: PeerId,
+        identity: IdentityKey,
+        gate: Gate,
+        *,
+        stock: bool = False,
+        random: Random = secrets.token_bytes,
     ) -> None:
         super().__init__(identity, random)
         self._gate = gate
+        self._stock = stock
         self._opening = ResponderOpening(peer, identity, random)
         self._offered: tuple[Method, ...] = ()
         self._secret = b""
@@ -229,6 +241,9 @@ class ResponderHandshake(Handshake):
         return self._guarded(payload, now)
 
     def _on_opening(self, payload: bytes, now: float) -> list[HandshakeEvent]:
+        if self._stock and (channel := self._opening.complete_stock(payload)):
+            self._state = State.ENDED
+            return [StockInitiator(channel)]
         self._begin(*self._opening.complete(payload))
         self._offered = self._gate.methods(now)
         body = proofs.make_responder_proof(self._identity, self._transcript, self._offered)

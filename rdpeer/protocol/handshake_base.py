@@ -13,6 +13,7 @@ from typing import TypeVar
 from rdpeer.crypto.channel import SecureChannel, extend_transcript
 from rdpeer.crypto.keys import IdentityKey, Random
 from rdpeer.crypto.secret_exchange import SecretExchange
+from rdpeer.crypto.stock import StockChannel
 from rdpeer.errors import ConnectionLost, LocalProtocolError, RdpeerError, RemoteProtocolError
 from rdpeer.protocol.gate import Method
 from rdpeer.protocol.proofs import Denial
@@ -78,7 +79,16 @@ class Denied:
     method: Method
 
 
-HandshakeEvent = Send | PathVerified | PongReceived | InitiatorProven | Authenticated | Denied
+@dataclass(slots=True)
+class StockInitiator:
+    """The responder's, and the end: the initiator speaks the stock session, whose channel this is."""
+
+    channel: StockChannel
+
+
+HandshakeEvent = (
+    Send | PathVerified | PongReceived | InitiatorProven | Authenticated | Denied | StockInitiator
+)
 
 
 class State(Enum):

@@ -34,7 +34,7 @@ from rdpeer.errors import ConnectionLost, LocalProtocolError, PeerRefused, Rdpee
 from rdpeer.protocol.handshake_base import PathVerified, Send
 from rdpeer.protocol.login_errors import login_error
 from rdpeer.protocol.opening import DesktopOpening, ExpectedKey
-from rdpeer.protocol.stock import STOCK_VERSION
+from rdpeer.protocol.stock import STOCK_VERSION, Machine
 from rdpeer.values import PeerId, ServerAddress, printable
 from rdpeer.wire import session_pb2
 from rdpeer.wire.messages import parse
@@ -47,11 +47,10 @@ _SESSION_ID_BYTES = 8
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Who we say that we are: shown to the person at the desktop. ``platform`` as stock writes it."""
+    """Who we say that we are: shown to the person at the desktop."""
 
     peer: PeerId
-    name: str
-    platform: str
+    machine: Machine
 
 
 @dataclass(slots=True)
@@ -139,8 +138,8 @@ class DesktopLogin:
             username=self._peer.text,
             password=password_proof(password, self._hash.salt, self._hash.challenge) if password else b"",
             my_id=self._visitor.peer.text,
-            my_name=self._visitor.name,
-            my_platform=self._visitor.platform,
+            my_name=self._visitor.machine.name,
+            my_platform=self._visitor.machine.platform,
             session_id=int.from_bytes(self._random(_SESSION_ID_BYTES), "big") or 1,
             version=STOCK_VERSION,
             port_forward=session_pb2.PortForward(host=_host(self._target), port=self._target.port),

@@ -90,6 +90,16 @@ class ResponderOpening:
         shared = self._key.shared(key.asymmetric_value)
         return SecureChannel.derive(initiator=False, shared=shared, session_key=session_key, t0=t0), t0
 
+    def complete_stock(self, answer: bytes) -> StockChannel | None:
+        """The channel of a stock session, where the initiator's PublicKey has no mark; None where it has one.
+
+        RemoteProtocolError for anything else, an empty key included, by which stock asks for plain text.
+        """
+        key = _member(answer, "public_key").public_key
+        if key.version:
+            return None
+        return StockChannel(self._key.open_session_key(key.symmetric_value, key.asymmetric_value))
+
 
 class InitiatorOpening:
     """The initiator's side: the responder's SignedId makes the channel and the answer to it."""

@@ -16,13 +16,14 @@ from rdpeer.cli.exits import exit_code
 from rdpeer.errors import RdpeerError
 from rdpeer.net.link import Offer
 from rdpeer.peer.connect import Connector, Way, pipe
-from rdpeer.peer.desktop import LINGER, Desktop, visitor
+from rdpeer.peer.desktop import LINGER, Desktop, this_machine
 from rdpeer.peer.listen import Entry, Voice, listen
 from rdpeer.peer.services import Guest, Service
 from rdpeer.peer.setup import rendezvous_server
 from rdpeer.peer.trust import Trust
 from rdpeer.protocol.gate import Method
 from rdpeer.protocol.handshake import ExpectedKey
+from rdpeer.protocol.login import Visitor
 from rdpeer.server import Server
 from rdpeer.settings import Settings
 from rdpeer.store.home import Home, Profile
@@ -225,7 +226,7 @@ class Peer:
         settings = self.settings
         stock = target is not None
         trust = Trust(self.known, settings.pin, peer, settings.require_server(), peer_key, stock=stock)
-        desktop = Desktop(target, visitor(self.id), password, linger) if target else None
+        desktop = Desktop(target, Visitor(self.id, this_machine()), password, linger) if target else None
         return Connector(
             self.identity,
             peer,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import date
 from typing import Any
 
@@ -54,11 +54,12 @@ class Target:
         self.connections += 1
         if self._answer is not None:
             writer.write(self._answer)
-        while not self._closes and (data := await reader.read(65536)):
-            self.received += data
-            if self._answer is None:
-                writer.write(data)
-                await writer.drain()
+        with suppress(ConnectionError):
+            while not self._closes and (data := await reader.read(65536)):
+                self.received += data
+                if self._answer is None:
+                    writer.write(data)
+                    await writer.drain()
         writer.close()
 
 

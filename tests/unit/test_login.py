@@ -29,6 +29,7 @@ from rdpeer.protocol.handshake_base import PathVerified, Send
 from rdpeer.protocol.login import ApprovalAwaited, CodeWanted, DesktopLogin, LoggedIn, Visitor
 from rdpeer.protocol.login_errors import WrongPassword
 from rdpeer.protocol.opening import ExpectedKey
+from rdpeer.protocol.stock import Machine
 from rdpeer.values import PeerId, PublicKey, ServerAddress
 from rdpeer.wire import session_pb2 as pb
 
@@ -38,7 +39,7 @@ SESSIONS = sorted({vector["session"] for vector in RECORDED})
 
 PEER = PeerId("178000002")
 KEY = IdentityKey.from_seed(b"d" * 32)
-VISITOR = Visitor(PeerId("987654321"), "lab", "Linux")
+VISITOR = Visitor(PeerId("987654321"), Machine("lab", "Linux"))
 TARGET = ServerAddress("localhost", 9000)
 BY_SERVER = ExpectedKey("the server", key=KEY.public)
 
