@@ -13,6 +13,7 @@ import errno
 import itertools
 import socket
 import struct
+import sys
 from collections.abc import Callable, Sequence
 
 Take = Callable[[list[bytes]], None]
@@ -130,7 +131,7 @@ class _Reader(asyncio.DatagramProtocol):
 
 
 def _supports(sock: socket.socket, option: int, value: int) -> bool:
-    if not hasattr(socket, "SOL_UDP"):
+    if sys.platform != "linux":
         return False
     try:
         sock.setsockopt(socket.SOL_UDP, option, value)

@@ -158,8 +158,9 @@ def test_the_newest_syn_counts_until_the_connection_stands():
 
 def test_an_acceptor_that_nobody_called_stays_silent():
     acceptor = KcpConnection.accepting(0.0)
-    for flags in (wire.PING, wire.ACK | wire.DATA, wire.FIN, wire.RST, wire.SYN | wire.ACK):
-        acceptor.receive(wire.encode_header(NAME, flags), 0.0)
+    for name in (NAME, bytes(12)):
+        for flags in (wire.PING, wire.ACK | wire.DATA, wire.FIN, wire.RST, wire.SYN | wire.ACK):
+            acceptor.receive(wire.encode_header(name, flags), 0.0)
     acceptor.receive(b"", 0.0)
     assert acceptor.poll(100.0) == []
     assert acceptor.abort() == []
