@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _USUAL_PREFIX, _USUAL_PREFIX_V6 = 24, 64
-_ROUTED_V6 = "2001:db8::1"  # any address that is routed as the Internet is: nothing is sent there
+ROUTED_V6 = "2001:db8::1"
+"""Any address that is routed as the Internet is; nothing is sent there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ def hardware_address_towards(ip: str) -> str:
 
 def own_addresses(*towards: str) -> list[str]:
     """Our addresses: first those on the way to ``towards`` and to the Internet by IPv6, then others of v4."""
-    facing = [address_towards(ip) for ip in (*towards, _ROUTED_V6)]
+    facing = [address_towards(ip) for ip in (*towards, ROUTED_V6)]
     return list(dict.fromkeys([*filter(None, facing), *(interface.ip for interface in interfaces())]))
 
 
@@ -94,7 +95,7 @@ def _interfaces_v6() -> list[ipaddress.IPv6Interface]:
     try:
         lines = Path("/proc/net/if_inet6").read_text().splitlines()
     except OSError:
-        ours = address_towards(_ROUTED_V6)
+        ours = address_towards(ROUTED_V6)
         return [ipaddress.IPv6Interface(f"{ours}/{_USUAL_PREFIX_V6}")] if ours else []
     found = (line.split() for line in lines)
     return [ipaddress.IPv6Interface((bytes.fromhex(ip), int(bits, 16))) for ip, _, bits, *_ in found]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from rdpeer.errors import IdentityMismatch, NoPath, RdpeerError
 from rdpeer.net.driver import converse
-from rdpeer.net.interfaces import address_towards
+from rdpeer.net.interfaces import ROUTED_V6, address_towards
 from rdpeer.net.outbound import outbound
 from rdpeer.net.stun import reflexive
 from rdpeer.net.transport.udp_hole import UdpHole
@@ -26,8 +26,6 @@ UDP_DELAY = 0.25
 
 MEET_FOR = 10.0
 """Seconds until the peer must have been met."""
-
-_ROUTED_V6 = "2001:db8::1"  # any address that is routed as the Internet is: nothing is sent there
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,7 @@ async def call(hole: UdpHole, endpoint: Endpoint) -> UdpStream:
 
 def hole_v6() -> UdpHole | None:
     """At our IPv6 address, where we have one that others may reach and that we may use."""
-    ip = address_towards(_ROUTED_V6)
+    ip = address_towards(ROUTED_V6)
     if ip is None or outbound().family is Family.V4 or not may_meet_v6(Endpoint(ip, 1), None):
         return None
     try:

@@ -105,6 +105,20 @@ async def test_the_first_datagram_may_have_come_before():
         await asyncio.wait([accepting])
 
 
+async def test_what_strangers_sent_before_is_not_heard():
+    near = bound()
+    name = wire.encode_name(7)
+    with bound() as far, bound() as stranger:
+        far.setblocking(False)
+        for flags in (wire.SYN, wire.ACK | wire.DATA):
+            stranger.sendto(wire.encode_header(name, flags), near.getsockname())
+        accepting = asyncio.create_task(udp_stream.accept(near, where(far), limit=LIMIT, timeout=0.2))
+        with pytest.raises(TimeoutError):
+            await accepting
+        with pytest.raises(BlockingIOError):
+            far.recv(100)
+
+
 async def exchange() -> None:
     left, right = await joined()
     payloads = [bytes([n]) * 100_000 for n in range(40)]

@@ -82,7 +82,7 @@ class UdpHole:
 
     async def _punch(self, remote: Endpoint, enough: Callable[[bytes], bool]) -> bytes:
         """The first datagram from ``remote`` that is ``enough``."""
-        self.socket.connect((remote.ip, remote.port))
+        udp_stream.hear_only(self.socket, remote)
         trace.happened(f"udp {remote}", "empty datagrams go there until one comes")
         wait = _FIRST_WAIT
         while True:

@@ -26,6 +26,7 @@ _UNREAD_HIGH = 1024 * 1024
 _UNSENT_HIGH = 1024 * 1024
 _FRAME_COST = 64  # bytes that a received frame takes beside its payload: empty ones are not free
 _CLOSE_TIMEOUT = 5.0
+_MOST_QUEUED = 4096  # datagrams; more than a socket holds before it is given more room
 _FULL = 0.001
 """Seconds until a socket that had no room is tried again."""
 
@@ -49,11 +50,24 @@ async def accept(
     return await _established(sock, remote, machine, limit, timeout)
 
 
+def hear_only(sock: socket.socket, remote: Endpoint) -> None:
+    """Connects ``sock``; what strangers had sent there before is dropped. Raises OSError."""
+    sock.setblocking(False)
+    sock.connect((remote.ip, remote.port))
+    for _ in range(_MOST_QUEUED):
+        try:
+            sock.recv(1)
+        except BlockingIOError:
+            return
+        except OSError:
+            continue  # ICMP; or Windows, about the rest of the datagram
+
+
 async def _established(
     sock: socket.socket, remote: Endpoint, machine: KcpConnection, limit: int, timeout: float
 ) -> UdpStream:
     try:
-        sock.connect((remote.ip, remote.port))
+        hear_only(sock, remote)
         stream = UdpStream(sock, machine, limit)
     except BaseException:
         sock.close()
