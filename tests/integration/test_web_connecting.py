@@ -124,11 +124,8 @@ async def test_a_listener_behind_a_proxy(server: Servers, peers: Peers, scheme: 
     proxy = Proxy(scheme, names={"rs.example": "127.0.0.1"})
     async with server() as running_server, running(proxy), AsyncExitStack() as stack:
         base = running_server.base
-        names = {
-            "server": ServerAddress("rs.example", base),
-            "relay_server": ServerAddress("127.0.0.1", base + 1),
-        }
-        alice, bob = peers("alice", running_server), peers("bob", running_server, **names)
+        alice, relay = peers("alice", running_server), ServerAddress("127.0.0.1", base + 1)
+        bob = peers("bob", running_server, server=ServerAddress("rs.example", base), relay_servers=(relay,))
         with through(proxy.url):
             await stack.enter_async_context(bob.listening())
         assert await alice.send(b"to the inside", bob.id) == b"to the inside"
