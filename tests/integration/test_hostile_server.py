@@ -337,8 +337,8 @@ async def test_a_loopback_relay_of_a_server_elsewhere_means_the_server(
     monkeypatch.setattr(ServerAddress, "is_loopback", False)
     dialled: list[ServerAddress] = []
 
-    async def leg(self: Ways, token: str | None) -> None:
-        dialled.append(self.offer.relay)
+    async def leg(self: Ways, relay: ServerAddress, token: str | None) -> None:
+        dialled.append(relay)
         raise ServerUnreachable("not dialled")
 
     monkeypatch.setattr(Ways, "_relay_leg", leg)
