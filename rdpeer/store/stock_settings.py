@@ -1,4 +1,4 @@
-"""Server, key and relay as RustDesk's own programs keep them and hand them on.
+"""Server, key and relay as RustDesk's own programs keep them and hand them on (docs/PROTOCOL.md 9.7).
 
     RustDesk2.toml     the desktop's settings; those of a server of one's own are in [options]
     a server string    what "Export server config" copies: JSON in URL-safe base64, written backwards
