@@ -40,6 +40,7 @@ proto: $(READY)  ## generate rdpeer/wire/*_pb2.py and .pyi from proto/
 
 bench: $(READY)  ## measure beside ssh and others, as ratios in one run
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.server
 
 wheel: $(READY)  ## build the source distribution and the wheel into dist/
 	rm -rf dist
