@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,25 +12,12 @@ import pytest
 from internet import PUBLIC, Host, Internet
 from network import INVITATION, ONLINE
 from program import Rdpeer
-from stock import Stock
+from servers import SERVERS
 
 pytestmark = pytest.mark.slow
 
 SERVER, NEAR, FAR, ELSEWHERE = (f"198.51.100.{number}" for number in (1, 2, 3, 4))
 OFFLINE = r"rdpeer: \d+ is offline at .*: {}"
-
-
-def bundled(host: Host, folder: Path, cleanup: ExitStack) -> str:
-    server = Rdpeer(folder, within=host.within)
-    cleanup.callback(server.end)
-    running = server.follow("server", "--data-dir", "data", stdin=DEVNULL)
-    return running.said(r"rdpeer config import '.*\?key=(.*)'")[1]
-
-
-def stock(host: Host, folder: Path, cleanup: ExitStack) -> str:
-    for program in ("hbbs", "hbbr"):
-        cleanup.callback(Stock(program, host, folder).kill)
-    return (folder / "id_ed25519.pub").read_text()
 
 
 @dataclass
@@ -47,7 +33,7 @@ class World:
         self.host.space.ip(*command.split())
 
 
-@pytest.fixture(params=[bundled, stock] if "RDPEER_STOCK" in os.environ else [bundled])
+@pytest.fixture(params=SERVERS)
 def world(request: pytest.FixtureRequest, internet: Internet, tmp_path: Path) -> Iterator[World]:
     with ExitStack() as cleanup:
         cleanup.callback(internet.clear)
