@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from rdpeer.errors import ConnectionLost, RemoteProtocolError
+from rdpeer.errors import ConnectionLost, RdpeerError
 from rdpeer.net.transport import FrameStream
 
 MOST_JOINED = 4
@@ -48,16 +48,16 @@ class Transports:
         return stream
 
     async def leave(self) -> None:
-        """Closes the one left behind, when that is due.
+        """Closes the one left behind, when that is due. Cancelled, it leaves that to ``close``.
 
-        RemoteProtocolError where the other end still speaks there. Cancelled, it leaves that to ``close``.
+        What may still come there is not looked at: it cannot be the other end's, and whoever carried
+        the session before is to have no power over it any more.
         """
         if self._left is None:
             return
         if not self._initiator:
-            with contextlib.suppress(ConnectionLost):
-                if await self._left.receive() is not None:
-                    raise RemoteProtocolError("the peer goes on where it had ended")
+            with contextlib.suppress(RdpeerError):
+                await self._left.receive()
         await self._left.close()
         self._left = None
 

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 from ends import Collector, Digest, Text, channel, finish, one_stream
 
-from rdpeer.errors import ConnectionLost, RemoteProtocolError
+from rdpeer.errors import ConnectionLost
 from rdpeer.net.link import Link
 from rdpeer.net.transport import FrameStream, memory
 from rdpeer.net.transports import MOST_JOINED
@@ -295,18 +295,21 @@ async def test_no_more_are_held_than_a_few():
         await move()
 
 
-async def test_a_peer_that_goes_on_where_it_had_ended():
+async def test_what_comes_on_the_path_that_was_left_means_nothing():
+    """From the relay, that is: the other end has said there what it had to say."""
     async with moving() as move:
-        hold = move.old[0].close
+        close = move.old[0].close
 
-        async def goes_on() -> None:
-            move.old[0].send(b"one more")
-            await hold()
+        async def meddle() -> None:
+            move.old[0].send(b"from the relay")
+            move.old[0].send(bytes(LIMIT * 2))
+            await close()
 
-        move.old[0].close = goes_on  # type: ignore[method-assign]
+        move.old[0].close = meddle  # type: ignore[method-assign]
         await move()
-        with pytest.raises(RemoteProtocolError, match="goes on where it had ended"):
-            await move.far.finish()
+        ours, theirs = await one_stream(move.near, move.far)
+        await asyncio.gather(ours.carry(Text(b"x"), Collector()), theirs.carry(Text(b"y"), Collector()))
+        await finish(move.near, move.far)
 
 
 async def test_cancelled_while_it_moves_all_of_it_is_closed():

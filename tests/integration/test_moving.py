@@ -8,13 +8,15 @@ import logging
 import random
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 from parties import OPEN, Lines, Peers, Somebody
 
 from rdpeer.crypto.channel import SecureChannel
+from rdpeer.crypto.move_key import MoveKey
 from rdpeer.net import direct
+from rdpeer.net.gathering import Gathering
 from rdpeer.net.link import Link
 from rdpeer.net.transport import memory
 from rdpeer.peer import moving as module
@@ -230,9 +232,9 @@ class Peer:
             if found is kind:
                 return body
 
-    def name(self, *candidates: Candidate) -> None:
+    def name(self, *candidates: Candidate, nonce: bytes = b"r" * 16) -> None:
         self.send(RecordType.HELLO, pb.Hello(features=["move"], max_streams=8))
-        self.send(RecordType.CANDIDATES, write_candidates(Candidates(b"r" * 16, candidates)))
+        self.send(RecordType.CANDIDATES, write_candidates(Candidates(nonce, candidates)))
 
 
 @asynccontextmanager
@@ -296,6 +298,16 @@ async def test_another_session_of_the_same_peer_is_not_joined(monkeypatch):
         await asyncio.gather(near.finish(), far.finish())
 
 
+def loopback_listener(said: pb.Candidates) -> Endpoint:
+    """Where the responder that said this takes TCP."""
+    (port,) = (
+        one.port
+        for one in said.candidates
+        if one.transport == pb.Candidate.TCP and one.ip == bytes([127, 0, 0, 1])
+    )
+    return Endpoint("127.0.0.1", port)
+
+
 async def test_strangers_take_no_more_than_their_places(monkeypatch):
     """Whoever comes to a responder's listener without the key is closed, and the session stays."""
     left, right = memory.pair(4096)
@@ -305,17 +317,53 @@ async def test_strangers_take_no_more_than_their_places(monkeypatch):
         peer.channel = channel(initiator=True)
         peer.name()
         body = pb.Candidates.FromString(await peer.receive(RecordType.CANDIDATES))
-        local = bytes([127, 0, 0, 1])
-        (port,) = (
-            one.port for one in body.candidates if one.transport == pb.Candidate.TCP and one.ip == local
-        )
+        at = loopback_listener(body)
         for _ in range(direct.MOST_CALLERS):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            reader, writer = await asyncio.open_connection(at.ip, at.port)
             writer.write(b"\x04garbage")
-            assert await reader.read() == b""
+            with suppress(ConnectionResetError):
+                assert await reader.read() == b""
             writer.close()
-            await writer.wait_closed()
+            with suppress(ConnectionResetError):
+                await writer.wait_closed()
         finishing = asyncio.create_task(far.finish())
         await peer.receive(RecordType.FINAL)
         peer.send(RecordType.FINAL, final=True)
         await finishing
+
+
+async def test_a_choice_that_comes_late(monkeypatch):
+    """The initiator, by hand: it joins, and says so long after the responder has closed its doors."""
+    loop = asyncio.get_running_loop()
+    ahead, real = [0.0], loop.time
+    monkeypatch.setattr(loop, "time", lambda: real() + ahead[0])
+    monkeypatch.setattr(search, "WAIT_FOR", 10.0)
+    close, closed = Gathering.close, asyncio.Event()
+    monkeypatch.setattr(Gathering, "close", lambda gathering: (close(gathering), closed.set()))
+    left, right = memory.pair(4096)
+    lines = Lines()
+    async with end(right, lines, initiator=False) as far:
+        peer = Peer(left)
+        peer.channel = channel(initiator=True)
+        peer.name(nonce=b"i" * 16)
+        body = pb.Candidates.FromString(await peer.receive(RecordType.CANDIDATES))
+        at = loopback_listener(body)
+        key = MoveKey(
+            initiator=True,
+            exporter=b"e" * 32,
+            t2=b"t" * 32,
+            initiator_nonce=b"i" * 16,
+            responder_nonce=body.nonce,
+        )
+        name, new = await direct.dial(at, key)
+        ahead[0] += 11.0
+        await closed.wait()
+        peer.send(RecordType.SWITCH, name)
+        peer.stream = new
+        new.limit = MIB
+        peer.send(RecordType.OPEN, pb.OpenStream(stream=1))
+        assert (await far.next_offer()) is not None
+        assert decode(peer.channel.open(await left.receive())[0]) == (RecordType.SWITCH, name)
+        far_line = await lines.said("path: direct 127.0.0.1:")
+        assert far_line.endswith("(was relay R)")
+        new.abort()

@@ -87,6 +87,14 @@ async def test_connecting_and_listening():
         far.abort()
 
 
+async def test_one_that_asyncio_hands_over_after_the_close_is_dropped():
+    listener = await TcpListener.open(LOOPBACK, limit=100)
+    listener.close()
+    async with stream_and_socket(limit=100) as (stream, far):
+        listener._offer(stream)
+        assert await asyncio.get_running_loop().sock_recv(far, 1) == b""
+
+
 async def test_streams_that_nobody_accepted_are_dropped_with_the_listener():
     async with await TcpListener.open(LOOPBACK, limit=100) as listener:
         near = await connect(ServerAddress("127.0.0.1", listener.endpoint.port), limit=100, timeout=10)

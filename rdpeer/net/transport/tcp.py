@@ -343,6 +343,7 @@ class TcpListener:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._accepted: asyncio.Queue[TcpStream] = asyncio.Queue(_MAX_UNACCEPTED)
+        self._closed = False
         self._server: asyncio.Server
 
     @classmethod
@@ -376,6 +377,7 @@ class TcpListener:
 
     def close(self) -> None:
         """Stops listening and drops the streams that nobody accepted. Safe to call twice."""
+        self._closed = True
         self._server.close()
         while not self._accepted.empty():
             self._accepted.get_nowait().abort()
@@ -390,6 +392,9 @@ class TcpListener:
         return TcpStream(self._limit, self._offer)
 
     def _offer(self, stream: TcpStream) -> None:
+        if self._closed:  # asyncio was about to hand it over
+            stream.abort()
+            return
         try:
             self._accepted.put_nowait(stream)
         except asyncio.QueueFull:
