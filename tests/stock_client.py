@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import secrets
 import socket
+import sys
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -175,3 +177,18 @@ class Client:
             **(self.kind or {"port_forward": wanted}),
         )
         leg.say(login_request=login)
+
+
+async def main(options: dict[str, Any]) -> None:
+    """Says the path, and then what comes back for stdin."""
+    peer, target = options.pop("peer"), options.pop("target")
+    host, _, port = target.rpartition(":")
+    leg, path = await Client(server=tuple(options.pop("server")), **options).forward(peer, host, int(port))
+    print(path, flush=True)
+    leg.writer.write(sys.stdin.buffer.read())
+    sys.stdout.buffer.write(await leg.reader.read(-1))
+    leg.writer.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(json.loads(sys.argv[1])))

@@ -19,6 +19,7 @@ import pytest
 from internet import Host, Internet
 from network import INVITATION, ONLINE
 from program import Rdpeer, Running
+from stand_ins import DesktopProcess, UpperCase, tunnelled
 from stock import Stock
 
 from rdpeer.crypto.keys import IdentityKey
@@ -92,6 +93,7 @@ class Network:
     far: Rdpeer
     beside: Rdpeer
     peer: str
+    key: str
 
     def listen(self, *args: str) -> Running:
         listener = self.far.follow("listen", *args, stdin=DEVNULL)
@@ -134,7 +136,7 @@ def _network(setup: Setup, machines: dict[str, Host], folder: Path) -> Iterator[
             program("config", "set", "server", setup.server)
             program("config", "set", "key", key)
         near, far, beside = programs
-        yield Network(hbbs, hbbr, near, far, beside, far("id").strip())
+        yield Network(hbbs, hbbr, near, far, beside, far("id").strip(), key)
 
 
 @pytest.fixture
@@ -212,6 +214,40 @@ def test_a_listener_that_stock_does_not_register(stock: Network) -> None:
     )
     for way in (("--server", f"ws://{SERVER}:21118"), ("--server", f"ws://{SERVER}:21118/")):
         stock.far("listen", "--open", *way, code=3, stderr=told)
+
+
+@pytest.mark.parametrize(("option", "came"), [("--direct", "direct"), ("--relay", "relayed")])
+def test_a_stock_desktop_behind_stock_servers(
+    stock: Network, machines: dict[str, Host], option: str, came: str
+) -> None:
+    far = machines["far"].within
+    with ExitStack() as cleanup:
+        service = UpperCase(9000, far)
+        cleanup.callback(service.end)
+        desktop = DesktopProcess(SERVER, 21116, stock.key, far)
+        cleanup.callback(desktop.end)
+        stderr = re.compile("rdpeer: .* vouches for it\nrdpeer: warning: it is a stock desktop.*\n")
+        password = {"RDPEER_PASSWORD": "Lab-pass-1"}
+        arguments = ("connect", option, "--stock", desktop.id, "localhost:9000")
+        assert stock.near(*arguments, stdin="bye\n", stderr=stderr, env=password) == "BYE\n"
+        desktop.said(came)
+
+
+@pytest.mark.parametrize(("relay", "path"), [(False, "direct"), (True, "relay")])
+def test_a_stock_desktops_tunnel_through_stock_servers(
+    stock: Network, machines: dict[str, Host], relay: bool, path: str
+) -> None:
+    service = UpperCase(9000, machines["far"].within)
+    try:
+        secret = stock.far.folder / "password"
+        secret.write_text("Lab-pass-1\n")
+        secret.chmod(0o600)
+        stock.listen("--allow-stock", "--stock-password-file", str(secret), "--to", "localhost:9000")
+        near, target = machines["near"].within, "localhost:9000"
+        told = tunnelled(SERVER, stock.key, stock.peer, target, "bye\n", near, relay=relay)
+        assert told == ("BYE\n", path)
+    finally:
+        service.end()
 
 
 def test_another_key_than_the_servers(stock: Network) -> None:

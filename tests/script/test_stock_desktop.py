@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import secrets
-import socketserver
-import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from subprocess import DEVNULL, PIPE
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from network import Network
 from program import Rdpeer
+from stand_ins import DesktopProcess, UpperCase
 
 if TYPE_CHECKING:
     from terminal import Terminal
 
-STAND_IN = Path(__file__).parents[1] / "stock_desktop.py"
 PASSWORD = {"RDPEER_PASSWORD": "Lab-pass-1"}
 NEWS = r"rdpeer: the key of \d+ is SHA256:.*; only the server vouches for it"
 WARNING = "rdpeer: warning: it is a stock desktop: what is carried is not encrypted, .*"
@@ -30,47 +23,17 @@ FIRST = re.compile(f"{NEWS}\n{WARNING}\n")
 AGAIN = re.compile(f"{WARNING}\n")
 PIPES = {"stdin": PIPE, "stdout": PIPE, "stderr": PIPE}
 
-Start = Callable[..., "Desktop"]
-
-
-class Desktop:
-    """The process; ``said`` reads what happens to it."""
-
-    def __init__(self, network: Network, options: dict[str, Any]) -> None:
-        link = re.fullmatch(r"rdpeer://([\d.]+):(\d+)\?key=(.*)", network.server.link)
-        assert link
-        self.id = f"178{secrets.randbelow(10**6):06}"
-        said = {"server": link[1], "port": int(link[2]), "key": link[3], "id": self.id, **options}
-        self.process = subprocess.Popen(
-            [sys.executable, STAND_IN, json.dumps(said)],
-            stdin=PIPE,
-            stdout=PIPE,
-            text=True,
-            env=os.environ | {"PYTHONPATH": str(STAND_IN.parents[1])},
-        )
-        self.said("ready")
-
-    def said(self, line: str) -> None:
-        assert self.process.stdout
-        while (heard := self.process.stdout.readline()) != f"{line}\n":
-            assert heard, f"it ended without {line!r}"
-
-    def click(self, button: str) -> None:
-        assert self.process.stdin
-        self.process.stdin.write(f"{button}\n")
-        self.process.stdin.flush()
-
-    def end(self) -> None:
-        self.process.communicate("", timeout=50)
-        assert self.process.returncode == 0
+Start = Callable[..., DesktopProcess]
 
 
 @pytest.fixture
 def desktop(network: Network) -> Iterator[Start]:
-    started: list[Desktop] = []
+    link = re.fullmatch(r"rdpeer://([\d.]+):(\d+)\?key=(.*)", network.server.link)
+    assert link
+    started: list[DesktopProcess] = []
 
-    def start(**options: Any) -> Desktop:
-        started.append(Desktop(network, options))
+    def start(**options: Any) -> DesktopProcess:
+        started.append(DesktopProcess(link[1], int(link[2]), link[3], **options))
         return started[-1]
 
     yield start
@@ -80,21 +43,9 @@ def desktop(network: Network) -> Iterator[Start]:
 
 @pytest.fixture
 def target() -> Iterator[str]:
-    """Says what it got in upper case, line by line, and closes behind ``bye``."""
-
-    class Upper(socketserver.StreamRequestHandler):
-        def handle(self) -> None:
-            for line in self.rfile:
-                self.wfile.write(line.upper())
-                if line == b"bye\n":
-                    return
-
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Upper) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
+    service = UpperCase()
+    yield service.target
+    service.end()
 
 
 @pytest.mark.parametrize(("way", "path"), [("--direct", "direct"), ("--relay", "relayed")])
