@@ -226,9 +226,9 @@ class Peer:
     def send(self, kind: RecordType, body: object = b"", *, final: bool = False) -> None:
         self.stream.send(self.channel.seal(encode(kind, body), final))  # type: ignore[arg-type]
 
-    async def receive(self, kind: RecordType) -> bytes:
+    async def receive(self, kind: RecordType, stream=None) -> bytes:
         while True:
-            found, body = decode(self.channel.open(await self.stream.receive())[0])
+            found, body = decode(self.channel.open(await (stream or self.stream).receive())[0])
             if found is kind:
                 return body
 
@@ -337,7 +337,7 @@ async def test_a_choice_that_comes_late(monkeypatch):
     loop = asyncio.get_running_loop()
     ahead, real = [0.0], loop.time
     monkeypatch.setattr(loop, "time", lambda: real() + ahead[0])
-    monkeypatch.setattr(search, "WAIT_FOR", 10.0)
+    monkeypatch.setattr(search, "WAIT_FOR", 8.0)
     close, closed = Gathering.close, asyncio.Event()
     monkeypatch.setattr(Gathering, "close", lambda gathering: (close(gathering), closed.set()))
     left, right = memory.pair(4096)
@@ -356,14 +356,14 @@ async def test_a_choice_that_comes_late(monkeypatch):
             responder_nonce=body.nonce,
         )
         name, new = await direct.dial(at, key)
-        ahead[0] += 11.0
+        ahead[0] += 9.0
         await closed.wait()
         peer.send(RecordType.SWITCH, name)
         peer.stream = new
         new.limit = MIB
         peer.send(RecordType.OPEN, pb.OpenStream(stream=1))
         assert (await far.next_offer()) is not None
-        assert decode(peer.channel.open(await left.receive())[0]) == (RecordType.SWITCH, name)
+        assert await peer.receive(RecordType.SWITCH, left) == name
         far_line = await lines.said("path: direct 127.0.0.1:")
         assert far_line.endswith("(was relay R)")
         new.abort()
