@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from rdpeer.crypto.stock import SEAL_BYTES, StockChannel
-from rdpeer.errors import ConnectionLost, RdpeerError
+from rdpeer.errors import ConnectionLost
 from rdpeer.net.budget import Meter
 from rdpeer.net.connections import Connection, TracedConnection
 from rdpeer.net.transport.tcp import TcpStream
@@ -117,7 +117,8 @@ async def framed(connection: Connection) -> StreamConnection:
 async def join_framed(left: StreamConnection, right: StreamConnection, meter: Meter) -> None:
     """Carries frame by frame until one side has ended, and delivers to the other what it had said before.
 
-    Empty frames are heartbeats of one leg, and end here (docs/PROTOCOL.md 6).
+    Empty frames are heartbeats of one leg, and end here (docs/PROTOCOL.md 6). Raises RemoteProtocolError
+    where that was the end: bytes that are no frames, as when a stock port forward has turned raw.
     """
     ways = [asyncio.create_task(_one_way(*legs, meter)) for legs in ((left, right), (right, left))]
     try:
@@ -128,8 +129,8 @@ async def join_framed(left: StreamConnection, right: StreamConnection, meter: Me
         results = await asyncio.gather(*ways, return_exceptions=True)
     await asyncio.gather(left.finish(), right.finish())
     for result in results:
-        if isinstance(result, Exception) and not isinstance(result, RdpeerError):
-            raise result  # not a broken connection: a bug
+        if isinstance(result, Exception) and not isinstance(result, ConnectionLost):
+            raise result
 
 
 async def _one_way(source: StreamConnection, sink: StreamConnection, meter: Meter) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from rdpeer.errors import RemoteProtocolError
 from rdpeer.net.budget import Meter
 from rdpeer.net.connections import Connection
 from rdpeer.net.ports import ServerPorts
@@ -109,14 +110,18 @@ class Relay:
 
     async def _carry(self, pair: Pair, numbers: tuple[int, int]) -> None:
         """Raw bytes between TCP legs; where one is a WebSocket, frames (docs/PROTOCOL.md 6)."""
-        legs = pair.first, pair.second
-        if not any(isinstance(leg, StreamConnection) for leg in legs):
-            await join(self._pump, *legs, pair.meter)
+        if not any(isinstance(leg, StreamConnection) for leg in (pair.first, pair.second)):
+            await join(self._pump, pair.first, pair.second, pair.meter)
             return
-        pair.first, pair.second = first, second = await framed(legs[0]), await framed(legs[1])
-        self._reception.open.update(zip(numbers, (first, second), strict=True))
         try:
+            pair.first = first = await framed(pair.first)
+            pair.second = second = await framed(pair.second)
+            self._reception.open.update(zip(numbers, (first, second), strict=True))
             await join_framed(first, second, pair.meter)
+        except OSError:
+            return  # one was gone before the other came
+        except RemoteProtocolError as error:
+            self._journal.note("pair", "broken", pair.first.remote, why=error)
         finally:
             pair.hang_up()
 

@@ -274,10 +274,39 @@ async def test_a_reader_that_stands_still_stops_its_writer(
         await draining
 
 
-async def test_raw_bytes_on_a_framed_leg_end_the_pair(server: MakeServer) -> None:
+async def test_raw_bytes_on_a_framed_leg_end_the_pair(
+    server: MakeServer, caplog: pytest.LogCaptureFixture
+) -> None:
     async with server() as running, legs(running, True, False) as (one, two):
         two.carrier.writer.write(b"SSH-2.0-OpenSSH_9.2\r\n")
         assert await one.hear() is None
+        await until(lambda: running.connections == 0)
+    assert "pair broken why=a-frame-of-189928660-bytes-is-over-the-limit" in caplog.text
+
+
+@pytest.mark.parametrize("kinds", LEGS)
+async def test_an_idle_pair_ends_when_it_is_told_to(server: MakeServer, kinds: tuple[bool, bool]) -> None:
+    async with server(relay_idle=60.0) as running, legs(running, *kinds) as (one, two):
+        now = asyncio.get_running_loop().time()
+        running.sweep(now + 50)
+        assert running.connections == 2
+        running.sweep(now + 70)
+        await until(lambda: running.connections == 0)
+        for leg in (one, two):
+            if isinstance(leg.carrier, WebSocketStream):
+                assert await ended(leg.carrier)
+
+
+@pytest.mark.parametrize("kinds", LEGS)
+async def test_a_leg_that_breaks_takes_the_other_with_it(
+    server: MakeServer, kinds: tuple[bool, bool]
+) -> None:
+    async with server() as running, legs(running, *kinds) as (one, two):
+        if isinstance(one.carrier, WebSocketStream):
+            one.carrier.abort()
+        else:
+            one.carrier.writer.transport.abort()
+        assert await two.hear() is None
         await until(lambda: running.connections == 0)
 
 
