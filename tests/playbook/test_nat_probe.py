@@ -140,3 +140,17 @@ def test_a_server_that_takes_no_connection() -> None:
     assert (
         opening >> Deadline(15.0) << Fail(ServerUnreachable("no answer from server.example:21116 for 15 s"))
     )
+
+
+@pytest.mark.parametrize(
+    ("server", "remote"), [(BY_NAME, None), (ServerAddress.parse("wss://server.example"), REMOTE)]
+)
+def test_a_way_that_others_go_on_says_nothing(server: ServerAddress, remote: Endpoint | None) -> None:
+    reason = f"a proxy, or the web, is between us and {server}"
+    assert (
+        Playbook(NatProbe(server))
+        >> Started()
+        << OpenStream("server", server, reuse=True)
+        >> StreamOpened("server", LOCAL, remote)
+        << Done(Nat(Mapping.UNKNOWN, LOCAL, (), None, reason))
+    )

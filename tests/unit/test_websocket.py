@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tls import make, trusted
 from websockets.frames import Frame, Opcode
 from websockets.server import ServerProtocol
@@ -242,3 +245,53 @@ async def test_a_file_without_certificates_is_a_bad_setting(tmp_path) -> None:
     with pytest.raises(UsageError, match=r"none\.pem: No such file"):
         await connect(WebAddress("localhost", 1, "wss"), limit=4096, timeout=10)
     outbound.restore(token)
+
+
+class Wire(asyncio.Transport):
+    """Where a stream writes to, and nobody reads."""
+
+    def __init__(self) -> None:
+        super().__init__({"socket": socket.socket(), "sockname": ("127.0.0.1", 1), "peername": None})
+        self.closing = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None: ...
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
+    def pause_reading(self) -> None: ...
+    def resume_reading(self) -> None: ...
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def abort(self) -> None:
+        self.closing = True
+
+
+REQUEST = (
+    b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+
+
+@given(st.lists(st.binary(max_size=200)), st.booleans())
+def test_any_bytes_give_payloads_or_an_error_of_ours(pieces: list[bytes], let_in: bool) -> None:
+    async def feed() -> None:
+        stream, wire = WebSocketStream(ServerProtocol(max_size=100), 100), Wire()
+        stream.connection_made(wire)
+        if let_in:
+            pieces.insert(0, REQUEST)
+        for piece in pieces:
+            if wire.closing:
+                break
+            stream.get_buffer(-1)[: len(piece)] = piece
+            stream.buffer_updated(len(piece))
+            if let_in and piece is REQUEST:
+                assert stream.accept(await stream.request())
+        if not wire.closing:
+            stream.eof_received()
+        stream.connection_lost(None)
+        wire.get_extra_info("socket").close()
+        with contextlib.suppress(ConnectionLost, RemoteProtocolError):
+            while await stream.receive() is not None:
+                pass
+
+    asyncio.run(feed())
