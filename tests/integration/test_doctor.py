@@ -7,8 +7,10 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
+import proxies
 import pytest
 from parties import Peer, Peers
+from proxies import Proxy
 
 from rdpeer.errors import IdentityMismatch, ServerUnreachable, UsageError
 from rdpeer.peer.doctor import CHECKS, Finding, Level, examine, machine, membership, network
@@ -158,18 +160,37 @@ async def test_a_server_reached_by_websocket(server: Servers, peers: Peers) -> N
         url = WebAddress.parse_url(f"ws://127.0.0.1:{base + 2}")
         findings = await examined(peers("bob", running, server=url))
         checks = [finding.check for finding in findings]
-        assert checks[5:9] == ["dns", "rendezvous", "nat", "key"]
-        assert of("rendezvous", findings).level is of("key", findings).level is Level.OK
+        assert checks[5:11] == ["dns", "rendezvous", "nat", "key", "registration", "signature"]
+        assert problems(findings) == {}
         assert [finding.text for finding in findings if finding.check == "relay"] == [
             f"ws://127.0.0.1:{base + 3} answers",
             of("relay", findings).text,
         ]
 
 
+async def test_a_server_reached_through_a_proxy(server: Servers, peers: Peers) -> None:
+    async with server() as running, proxies.running(Proxy("socks5")) as proxy:
+        with proxies.through(proxy.url):
+            findings = await examined(peers("bob", running))
+        assert problems(findings) == {}
+        assert of("dns", findings).text == f"left to the proxy {proxy.url}"
+        assert of("nat", findings).text.startswith("of no matter: connections go through a proxy")
+        base = running.link.server.port
+        assert set(proxy.asked) == {f"127.0.0.1:{base}", f"127.0.0.1:{base + 1}"}
+
+
 async def test_a_relay_with_another_key(server: Servers, peers: Peers) -> None:
     async with server() as running, server() as other:
         findings = await examined(peers("bob", running, relay_servers=(other.link.server.offset(1),)))
     assert problems(findings) == {"relay": Level.FAIL}
+
+
+async def test_each_of_several_relays(server: Servers, peers: Peers) -> None:
+    async with server() as running, server() as other:
+        relays = (running.link.server.offset(1), other.link.server.offset(1))
+        findings = await examined(peers("bob", running, relay_servers=relays))
+    told = [finding for finding in findings if finding.check == "relay"]
+    assert [finding.level for finding in told] == [Level.OK, Level.FAIL]
 
 
 async def test_the_server_has_another_key_for_our_id(server: Servers, peers: Peers) -> None:

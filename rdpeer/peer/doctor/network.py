@@ -92,8 +92,12 @@ async def check_nat(patient: Patient) -> list[Finding]:
 
 
 async def check_relay(patient: Patient) -> list[Finding]:
-    """Its port, and a real pair: two legs of ours, and bytes both ways."""
-    server, relay = patient.reached_server, patient.relay
+    """Its port, and a real pair: two legs of ours, and bytes both ways; of several, each."""
+    server = patient.reached_server
+    return [finding for relay in patient.relays for finding in await _relay(patient, server, relay)]
+
+
+async def _relay(patient: Patient, server: RendezvousServer, relay: ServerAddress) -> list[Finding]:
     if patient.detour:
         findings = [await _place("relay", relay)]
     else:

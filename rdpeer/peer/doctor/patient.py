@@ -80,13 +80,13 @@ class Patient:
         return self.server
 
     @property
-    def relay(self) -> ServerAddress:
-        """Where we would connect for the relay that we would offer: the configured one, or what the server
+    def relays(self) -> list[ServerAddress]:
+        """Where we would connect for the relays that we may offer: the configured ones, or what the server
         has named to us or to who answered for us."""
         relays = Relays(self.server.address, *self.settings.relay_servers)
         told = [n.relay_server for n in self.membership.notifications] if self.membership else []
         named = next(filter(None, told), str(self.offer.relay) if self.offer else "")
-        return relays.reach(relays.ours(named))
+        return [relays.reach(relay) for relay in relays.configured or [relays.ours(named)]]
 
     @property
     def detour(self) -> str | None:
