@@ -226,3 +226,29 @@ async def test_a_stock_responder_is_reached(server: Servers, peers: Peers) -> No
             assert signed
             await path.stream.close()
             await responding
+
+
+async def test_two_stock_peers_meet_through_our_server(server: Servers) -> None:
+    """As the server of both; nothing of ours is at either end but the stream."""
+    async with server() as running, StockInitiator(running) as initiator:
+        with Datagrams(running) as registered, closing(UdpHole.open("127.0.0.1")) as hole:
+            await registered.register(CAROL)
+            asking = asyncio.create_task(initiator.asks(PeerId(CAROL)))
+            punch = (await registered.hear()).punch_hole
+            caller = unmangle(punch.socket_addr)
+            assert caller
+            sent = wire.PunchHoleSent(socket_addr=punch.socket_addr, id=CAROL, version="1.4.9")
+            told = message(punch_hole_sent=sent).SerializeToString()
+            await hole.announce(told, Endpoint("127.0.0.1", running.base))
+            answer = await asking
+            there = unmangle(answer.socket_addr)
+            assert (answer.is_udp, there) == (True, hole.endpoint)
+            assert there
+            left, right = await asyncio.gather(
+                initiator.hole.connect(there, limit=4096, timeout=10),
+                hole.accept(Endpoint(caller.ip, punch.udp_port), limit=4096, timeout=10),
+            )
+        right.send(b"who accepts speaks first")
+        assert await left.receive() == b"who accepts speaks first"
+        left.abort()
+        right.abort()
