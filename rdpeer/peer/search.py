@@ -48,7 +48,7 @@ async def search(link: Link, relayed: Relayed, tell: Callable[[str], None]) -> N
 
 def name(stream: FrameStream) -> str:
     """Of the path that a session has moved to, for people."""
-    return f"direct {stream.remote}{' udp' if isinstance(stream, UdpStream) else ''}"
+    return f"direct {stream.remote}{' by UDP' if isinstance(stream, UdpStream) else ''}"
 
 
 class _Search:

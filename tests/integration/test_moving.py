@@ -128,7 +128,7 @@ async def test_a_session_that_moves_while_it_carries_much(only):
         )
         line = await here.said("path: direct ")
         assert line.endswith("(was relay R)")
-        assert only is None or (" udp " in line) is (only is Transport.UDP)
+        assert only is None or (" by UDP " in line) is (only is Transport.UDP)
         await there.said("path: direct ")
         moved.set()
         await carrying

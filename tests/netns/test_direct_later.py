@@ -17,6 +17,7 @@ from internet import CONE, SYMMETRIC, Host, Internet
 from network import INVITATION
 from program import Rdpeer, Running
 from stock import Stock
+from test_nat_paths import rows
 
 pytestmark = pytest.mark.slow
 
@@ -52,6 +53,11 @@ class World:
         for setting in settings:
             program("config", "set", *setting.split("="))
         return program
+
+    def place(self, kind: str, address: str) -> Host:
+        """A host that is open, or behind a NAT of this kind; ``address`` is how it is seen."""
+        nat = {"cone": CONE, "symmetric": SYMMETRIC}.get(kind)
+        return self.internet.site(address, nat).host() if nat else self.internet.host(address)
 
     def session(self, near: Rdpeer, far: Rdpeer) -> tuple[Running, Running]:
         """A listener that echoes, and a connection to it that is on the relay."""
@@ -103,20 +109,25 @@ def carried(connecting: Running) -> None:
     assert connecting.process.returncode == 0
 
 
-DIRECT = r"rdpeer: path: direct {}:\d+ udp \(was relay {}:21117\)"
+DIRECT = r"rdpeer: path: direct {}:\d+ by UDP \(was relay {}:21117\)"
 
 
 def direct(address: str) -> str:
     return DIRECT.format(re.escape(address), re.escape(SERVER))
 
 
-def test_two_cones_with_a_reflector(world: World) -> None:
+@pytest.mark.parametrize(("near", "far", "end"), rows("From the relay to a direct path"))
+def test_where_it_ends(world: World, near: str, far: str, end: str) -> None:
     settings = reflector(world)
-    near = world.peer("near", world.internet.site("198.51.100.10", CONE).host(), *settings)
-    far = world.peer("far", world.internet.site("198.51.100.11", CONE).host(), *settings)
-    connecting, listening = world.session(near, far)
-    connecting.said(direct("198.51.100.11"))
-    listening.said(r"rdpeer: \d+ .*: path: direct 198\.51\.100\.10:\d+ udp \(was relay .*\)")
+    connecting, listening = world.session(
+        world.peer("near", world.place(near, "198.51.100.10"), *settings),
+        world.peer("far", world.place(far, "198.51.100.11"), *settings),
+    )
+    if end == "direct":
+        connecting.said(direct("198.51.100.11"))
+        listening.said(r"rdpeer: \d+ .*: path: direct 198\.51\.100\.10:\d+ by UDP \(was relay .*\)")
+    else:
+        connecting.said(f"rdpeer: staying on relay {SERVER}:21117: no direct path within 10 s")
     carried(connecting)
 
 
@@ -137,22 +148,5 @@ def test_behind_one_nat(world: World) -> None:
     listening = far.follow("listen", "-v", "--open", "--exec", "cat", stdin=DEVNULL)
     listening.said(INVITATION)
     connecting = near.follow("connect", "-v", far("id").strip())
-    connecting.said(r"rdpeer: path: direct 192\.168\.\d+\.\d+:\d+ udp \(was relay .*\)")
-    carried(connecting)
-
-
-def test_a_symmetric_nat_and_an_open_host(world: World) -> None:
-    near = world.peer("near", world.internet.site("198.51.100.10", SYMMETRIC).host())
-    far = world.peer("far", world.internet.host("198.51.100.11"))
-    connecting, _ = world.session(near, far)
-    connecting.said(direct("198.51.100.11"))
-    carried(connecting)
-
-
-def test_two_symmetric_nats_stay(world: World) -> None:
-    settings = reflector(world)
-    near = world.peer("near", world.internet.site("198.51.100.10", SYMMETRIC).host(), *settings)
-    far = world.peer("far", world.internet.site("198.51.100.11", SYMMETRIC).host(), *settings)
-    connecting, _ = world.session(near, far)
-    connecting.said(f"rdpeer: staying on relay {SERVER}:21117: no direct path within 10 s")
+    connecting.said(r"rdpeer: path: direct 192\.168\.\d+\.\d+:\d+ by UDP \(was relay .*\)")
     carried(connecting)
