@@ -19,14 +19,13 @@ Serve = Callable[[int, Connection], Awaitable[None]]
 
 
 class Reception:
-    """The open connections by number. ``name`` is for the log; whom ``blocks`` has is closed at once."""
+    """The open connections by number; whom ``blocks`` has is closed at once."""
 
-    def __init__(self, name: str, admission: Admission, blocks: Blocks, journal: Journal) -> None:
+    def __init__(self, admission: Admission, blocks: Blocks, journal: Journal) -> None:
         self.admission = admission
         self._blocks = blocks
         self._journal = journal
         self.open: dict[int, Connection] = {}
-        self._name = name
 
     async def run(self, listener: Listener, serve: Serve) -> None:
         """Calls ``serve`` with every connection and its number, until it is cancelled."""
@@ -81,7 +80,7 @@ class Reception:
         except RemoteProtocolError as error:
             self._journal.note("message", "refused", connection.remote, why=error)
         except Exception:  # a bug: the one visitor suffers, the server goes on
-            log.exception("%s: %s", self._name, connection.remote)
+            log.exception("%s", connection.remote)
         finally:
             connection.close()
             del self.open[number]

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import logging
 import secrets
 from collections.abc import Callable, Coroutine, Iterable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Self
 
@@ -18,7 +17,6 @@ from rdpeer.net.connections import Listener
 from rdpeer.net.page import serve_page
 from rdpeer.net.ports import (
     ServerPorts,
-    allow_descriptors,
     bind_ports,
     listen_locally,
     local_address,
@@ -26,7 +24,7 @@ from rdpeer.net.ports import (
 from rdpeer.net.pump import make_pump
 from rdpeer.net.tls import load_certificate
 from rdpeer.net.transport.dial import answers
-from rdpeer.server import hbbs, metrics
+from rdpeer.server import metrics
 from rdpeer.server.admin import SOCKET, Admin
 from rdpeer.server.admission import Admission
 from rdpeer.server.blocks import Blocks
@@ -36,9 +34,7 @@ from rdpeer.server.disk import Disk
 from rdpeer.server.enrolment import Enrolment
 from rdpeer.server.forwarded import TrustedProxies
 from rdpeer.server.journal import Journal
-from rdpeer.server.keypair import PUBLIC_FILE, load_or_create
 from rdpeer.server.keys import Keys, names
-from rdpeer.server.limits import Limits
 from rdpeer.server.operator import Operator
 from rdpeer.server.options import ServerOptions
 from rdpeer.server.pairing import Pairing
@@ -48,6 +44,7 @@ from rdpeer.server.registry import Registry
 from rdpeer.server.relay import Pair, Relay
 from rdpeer.server.relays import Relays
 from rdpeer.server.rendezvous import Rendezvous
+from rdpeer.server.startup import affordable, import_peers, load_keys
 from rdpeer.server.web import Door, Web
 from rdpeer.store.files import make_folder
 from rdpeer.values import (
@@ -65,9 +62,6 @@ log = logging.getLogger(__name__)
 _SWEEP = 1.0
 _CHECK_RELAYS = 10.0
 _RELAY_ANSWERS_WITHIN = 3.0
-_OWN_DESCRIPTORS = 64
-_DESCRIPTORS = 4
-"""Needed for one connection of each service: a rendezvous client's socket, a leg's, and the leg's pipe."""
 
 
 class Server:
@@ -172,49 +166,13 @@ class Server:
     def _start(self) -> None:
         options = self._options
         make_folder(options.data_dir)
-        database = Database(options.data_dir)
-        self._resources.callback(database.close)
-        keys = _load_keys(options)
+        database = self._resources.enter_context(closing(Database(options.data_dir)))
+        keys = load_keys(options)
         self._keys = keys if isinstance(keys, Keys) else None
         self.key = keys.public if isinstance(keys, Keys) else keys
         self._tls = options.tls()
-        ports = bind_ports(options.bind, options.port, options.only)
-        self._resources.callback(ports.close)
-        pump = make_pump(options.pump)
-        self._resources.callback(pump.close)
-
-        self.base = ports.base
-        host = options.address or local_address(ports.addresses)
-        self.link = ServerLink(ServerAddress(host, ports.base), ServerKey(self.key.text))
-        self._relays = Relays(options.relays(ports.base))
-        self._journal = Journal()
-        blocked = database.blocks()
-        self._blocks = Blocks([*options.read_blocklist(), *blocked])
-        limits = _affordable(options.limits)
-        self._receptions = [self._reception(name, limits) for name in ("rendezvous", "relay")]
-        bandwidth, pairing = options.bandwidth(), Pairing(self._accepts, limits)
-        self._relay = Relay(pairing, pump, self._receptions[1], bandwidth, self._journal)
-        enrolment = Enrolment(options.enrol, options.read_allowed_keys(), limits.waiting)
-        registry, disk = Registry(), Disk(database)
-        if self._keys and options.is_rendezvous:
-            self.imported = _import_peers(options, database)
-            registry = Registry(database.load())
-            self._rendezvous = self._make_rendezvous(self._keys, registry, enrolment, disk, limits)
-        self.operator = Operator(
-            options,
-            self.base,
-            self.key,
-            self._keys,
-            registry,
-            enrolment,
-            self._blocks,
-            disk,
-            self._relays,
-            self._relay,
-            self._receptions,
-            self._journal,
-            set(blocked),
-        )
+        ports = self._bind()
+        self._make_parts(database)
         self._open_admin(options.data_dir / SOCKET)
         if options.metrics is not None:
             self._metrics = self._resources.enter_context(listen_locally(Endpoint.parse(options.metrics)))
@@ -222,19 +180,62 @@ class Server:
         if self._rendezvous:
             self._running.append(asyncio.create_task(self._rendezvous.writer.run()))
 
-    def _accepts(self, text: str) -> bool:
-        """Whether the relay takes this key."""
-        return self._keys.named(text) is not None if self._keys else names(text, self.key)
+    def _bind(self) -> ServerPorts:
+        options = self._options
+        ports = bind_ports(options.bind, options.port, options.only)
+        self._resources.callback(ports.close)
+        self.base = ports.base
+        host = options.address or local_address(ports.addresses)
+        self.link = ServerLink(ServerAddress(host, ports.base), ServerKey(self.key.text))
+        return ports
 
-    def _reception(self, name: str, limits: Limits) -> Reception:
+    def _make_parts(self, database: Database) -> None:
+        """Everything that does no I/O until it runs."""
+        options, self._journal = self._options, Journal()
+        blocked = database.blocks()
+        self._blocks = Blocks([*options.read_blocklist(), *blocked])
+        self._relays = Relays(options.relays(self.base))
+        self._limits = affordable(options.limits)
+        self._receptions = [self._reception(), self._reception()]
+        self._relay = self._make_relay(self._receptions[1])
+        enrolment = Enrolment(options.enrol, options.read_allowed_keys(), self._limits.waiting)
+        registry, disk = Registry(), Disk(database)
+        if self._keys and options.is_rendezvous:
+            self.imported = import_peers(options, database)
+            registry = Registry(database.load())
+            self._rendezvous = self._make_rendezvous(self._keys, registry, enrolment, disk)
+        self.operator = Operator(
+            options=options,
+            base=self.base,
+            public=self.key,
+            keys=self._keys,
+            registry=registry,
+            enrolment=enrolment,
+            blocks=self._blocks,
+            disk=disk,
+            relays=self._relays,
+            relay=self._relay,
+            receptions=self._receptions,
+            journal=self._journal,
+            blocked=set(blocked),
+        )
+
+    def _reception(self) -> Reception:
+        limits = self._limits
         admission = Admission(limits.connections, limits.connections_per_address, limits.frame_timeout)
-        reception = Reception(name, admission, self._blocks, self._journal)
+        reception = Reception(admission, self._blocks, self._journal)
         self._resources.callback(reception.close)
         return reception
 
+    def _make_relay(self, reception: Reception) -> Relay:
+        pump = self._resources.enter_context(closing(make_pump(self._options.pump)))
+        pairing = Pairing(self._accepts, self._limits)
+        return Relay(pairing, pump, reception, self._options.bandwidth(), self._journal)
+
     def _make_rendezvous(
-        self, keys: Keys, registry: Registry, enrolment: Enrolment, disk: Disk, limits: Limits
+        self, keys: Keys, registry: Registry, enrolment: Enrolment, disk: Disk
     ) -> Rendezvous:
+        limits = self._limits
         broker = Broker(
             registry,
             keys,
@@ -247,6 +248,10 @@ class Server:
         registrations = Registrations(registry, limits, self._blocks, enrolment, self._journal)
         reception = self._receptions[0]
         return Rendezvous(registry, registrations, broker, disk, reception, keys, limits.keep_alive)
+
+    def _accepts(self, text: str) -> bool:
+        """Whether the relay takes this key."""
+        return self._keys.named(text) is not None if self._keys else names(text, self.key)
 
     def _open_admin(self, path: Path) -> None:
         """Without it the server runs as well: not every file system has sockets."""
@@ -281,7 +286,7 @@ class Server:
         if self._rendezvous:
             doors[RENDEZVOUS_PATH] = Door(ports.web_rendezvous, rendezvous, self._rendezvous.serve)
         proxies = TrustedProxies(self._options.trust_proxy)
-        return Web(doors, proxies, self._tls, _affordable(self._options.limits), self._journal)
+        return Web(doors, proxies, self._tls, self._limits, self._journal)
 
     async def _sweep_now(self) -> None:
         self.sweep(asyncio.get_running_loop().time())
@@ -299,36 +304,3 @@ async def _every(period: float, work: Callable[[], Coroutine[None, None, None]])
     while True:
         await asyncio.sleep(period)
         await work()
-
-
-def _load_keys(options: ServerOptions) -> Keys | PublicKey:
-    """The public one alone for a relay that was told which to demand: it needs no secret."""
-    demanded = options.demanded_key
-    if demanded is not None and not options.is_rendezvous:
-        return demanded
-    keys = load_or_create(options.data_dir, wall())
-    if demanded not in (None, keys.public):
-        raise UsageError(
-            f"the key that was named is not that of {options.data_dir / PUBLIC_FILE}",
-            hint="what the server signs with has to be what peers know: leave --key out",
-        )
-    return keys
-
-
-def _import_peers(options: ServerOptions, database: Database) -> int | None:
-    """Takes over the peers of hbbs, at the first start in its folder; how many, or None."""
-    if database.has_imported(hbbs.FILE_NAME):
-        return None
-    found = hbbs.read_peers(options.data_dir)
-    if found is None:
-        return None
-    for line in found.left_out:
-        log.warning("%s: left out %s", hbbs.FILE_NAME, line)
-    return database.import_peers(hbbs.FILE_NAME, found.peers)
-
-
-def _affordable(limits: Limits) -> Limits:
-    """As many connections as there may be open files."""
-    descriptors = allow_descriptors(limits.connections * _DESCRIPTORS + _OWN_DESCRIPTORS)
-    connections = min(limits.connections, (descriptors - _OWN_DESCRIPTORS) // _DESCRIPTORS)
-    return dataclasses.replace(limits, connections=connections)

@@ -1,0 +1,62 @@
+"""What a server does before it serves: its keys, the peers of hbbs, the files that it may open."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+
+from rdpeer.errors import UsageError
+from rdpeer.net.clock import wall
+from rdpeer.net.ports import allow_descriptors
+from rdpeer.server import hbbs
+from rdpeer.server.database import Database
+from rdpeer.server.keypair import PUBLIC_FILE, load_or_create
+from rdpeer.server.keys import Keys
+from rdpeer.server.limits import Limits
+from rdpeer.server.options import ServerOptions
+from rdpeer.values import PublicKey
+
+log = logging.getLogger(__name__)
+
+_OWN_DESCRIPTORS = 64
+_DESCRIPTORS = 4
+"""Needed for one connection of each service: a rendezvous client's socket, a leg's, and the leg's pipe."""
+
+
+def load_keys(options: ServerOptions) -> Keys | PublicKey:
+    """The public one alone for a relay that was told which to demand: it needs no secret.
+
+    UsageError where they cannot be read, or are not the one that was named.
+    """
+    demanded = options.demanded_key
+    if demanded is not None and not options.is_rendezvous:
+        return demanded
+    keys = load_or_create(options.data_dir, wall())
+    if demanded not in (None, keys.public):
+        raise UsageError(
+            f"the key that was named is not that of {options.data_dir / PUBLIC_FILE}",
+            hint="what the server signs with has to be what peers know: leave --key out",
+        )
+    return keys
+
+
+def import_peers(options: ServerOptions, database: Database) -> int | None:
+    """Takes over the peers of hbbs, at the first start in its folder; how many, or None.
+
+    UsageError where its database cannot be read.
+    """
+    if database.has_imported(hbbs.FILE_NAME):
+        return None
+    found = hbbs.read_peers(options.data_dir)
+    if found is None:
+        return None
+    for line in found.left_out:
+        log.warning("%s: left out %s", hbbs.FILE_NAME, line)
+    return database.import_peers(hbbs.FILE_NAME, found.peers)
+
+
+def affordable(limits: Limits) -> Limits:
+    """As many connections as there may be open files."""
+    descriptors = allow_descriptors(limits.connections * _DESCRIPTORS + _OWN_DESCRIPTORS)
+    connections = min(limits.connections, (descriptors - _OWN_DESCRIPTORS) // _DESCRIPTORS)
+    return dataclasses.replace(limits, connections=connections)
