@@ -95,19 +95,37 @@ class Broker:
                 return self._punch(caller, message.punch_hole_request, now)
             case "request_relay":
                 return self._relay(caller, message.request_relay, now)
-            case "punch_hole_sent":
-                return [self._answers.hole_punched(caller, message.punch_hole_sent, now), Close()]
-            case "local_addr":
-                return [self._answers.local_address(caller, message.local_addr, now), Close()]
-            case "relay_response":
-                return [self._answers.relayed(caller, message.relay_response, now), Close()]
+            case "punch_hole_sent" | "local_addr" | "relay_response":
+                return [self._answer(caller, message, now), Close()]
             case "register_peer" | "register_pk":
                 line = Line(caller.remote.ip, caller.remote.port, caller.connection)
                 return [Register(line, message)]
             case "key_exchange":
                 return [Seal(caller.connection, message.key_exchange.keys)]
-        query = answer_query(message, caller.remote, self._registry, now)
-        return [Close()] if query is None else [Send(caller.connection, query), Close()]
+        answer = self.query(caller.remote, message, now)
+        return [Close()] if answer is None else [Send(caller.connection, answer), Close()]
+
+    def query(self, remote: Endpoint, message: wire.RendezvousMessage, now: float) -> bytes | None:
+        """The answer to what anyone may ask; None to everything else."""
+        answer = answer_query(message, remote, self._registry, now)
+        decision = "refused" if answer is None else "answered"
+        self._journal.note("query", decision, remote, why=message.WhichOneof("union") or "nothing")
+        return answer
+
+    def _answer(self, caller: Caller, message: wire.RendezvousMessage, now: float) -> Send:
+        what = message.WhichOneof("union")
+        match what:
+            case "punch_hole_sent":
+                peer_id = message.punch_hole_sent.id
+                send = self._answers.hole_punched(caller, message.punch_hole_sent, now)
+            case "local_addr":
+                peer_id = message.local_addr.id
+                send = self._answers.local_address(caller, message.local_addr, now)
+            case _:
+                peer_id = message.relay_response.id
+                send = self._answers.relayed(caller, message.relay_response, now)
+        self._journal.note("answer", "passed on", caller.remote, peer_id, what)
+        return send
 
     def _punch(self, caller: Caller, request: wire.PunchHoleRequest, now: float) -> list[Command]:
         key = self._keys.named(request.licence_key)

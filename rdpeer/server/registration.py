@@ -177,7 +177,8 @@ class Registrations:
         if result == Result.TOO_FREQUENT:
             self._journal.count("register", decision)
         else:
-            self._journal.note("register", decision, source[0], peer_id, Result.Result.Name(result))
+            path, why = "tcp" if isinstance(source, Line) else "udp", Result.Result.Name(result)
+            self._journal.note("register", decision, source[0], peer_id, why, path=path)
         answer = wire.RegisterPkResponse(result=result)
         if result == Result.OK and isinstance(source, Line):
             answer.keep_alive = self._limits.keep_alive

@@ -18,7 +18,6 @@ from rdpeer.server.greeting import GREET_AFTER, Greeting
 from rdpeer.server.keys import Keys
 from rdpeer.server.limits import MAX_FRAME
 from rdpeer.server.lines import Lines
-from rdpeer.server.queries import answer_query
 from rdpeer.server.reception import Reception
 from rdpeer.server.registration import Registrations, Save
 from rdpeer.server.registry import Line, Registry, Source
@@ -163,7 +162,7 @@ class Rendezvous:
             return
         message = parse(wire.RendezvousMessage, payload)
         now = asyncio.get_running_loop().time()
-        answer = answer_query(message, connection.remote, self._registry, now)
+        answer = self.broker.query(connection.remote, message, now)
         if answer is not None:
             connection.send(answer)
             await connection.finish()

@@ -65,10 +65,10 @@ async def test_each_request_is_an_entry_of_the_access_log(tmp_path: Path, form: 
     register, punch, pair = text.splitlines()
     time = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00"
     if form == "text":
-        assert re.fullmatch(rf"{time} {HOST} register accepted id={PEER} why=OK", register)
-        assert re.fullmatch(rf"{time} {HOST}:\d+ connect refused id=an id\? why=LICENSE_MISMATCH", punch)
+        assert re.fullmatch(rf"{time} {HOST} register accepted id={PEER} why=OK path=udp", register)
+        assert re.fullmatch(rf'{time} {HOST}:\d+ connect refused id="an id\?" why=LICENSE_MISMATCH', punch)
         assert re.fullmatch(
-            rf"{time} {HOST}:\d+ pair carried why=with-{HOST}:\d+ path=tcp\+tcp bytes=5 seconds=\S+", pair
+            rf'{time} {HOST}:\d+ pair carried why="with {HOST}:\d+" path=tcp\+tcp bytes=5 seconds=\S+', pair
         )
     else:
         entry = json.loads(pair)
