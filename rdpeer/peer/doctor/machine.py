@@ -36,9 +36,10 @@ async def check_settings(patient: Patient) -> list[Finding]:
 async def check_secret_store(patient: Patient) -> list[Finding]:
     """The identity's key can be had where it is kept, and nobody else can read or change what counts."""
     profile = patient.profile
-    patient.known_identity = identity.load_or_create(profile)
-    _, store = identity.load(profile) or (None, identity.Store.FILE)
-    where = f"the file {profile.identity}" if store is identity.Store.FILE else "the keyring"
+    found = identity.load(profile)
+    patient.known_identity = found[0] if found else identity.load_or_create(profile)
+    in_keyring = found is not None and found[1] is identity.Store.KEYRING
+    where = "the keyring" if in_keyring else f"the file {profile.identity}"
     findings = [ok("secret store", f"the key of {patient.known_identity.peer_id} is in {where}")]
     try:
         authorized = len(authorized_peers.read(profile.authorized_peers))
