@@ -18,6 +18,16 @@ if TYPE_CHECKING:
     from rdpeer.values import ServerAddress
 
 
+def _linger(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise click.BadParameter(f"{text!r} is not a number of seconds.")
+    return number
+
+
 @click.command(cls=Command)
 @click.argument("peer", metavar="ID")
 @click.argument("target", metavar="[HOST:PORT]", default="")
@@ -26,7 +36,13 @@ if TYPE_CHECKING:
 @click.option("--stock", is_flag=True, help="The peer is a RustDesk desktop; its payload is not encrypted.")
 @click.option("--require-encryption", is_flag=True, help="Refuse a peer whose payload is not encrypted.")
 @click.option("--totp-command", metavar="COMMAND", help="What prints a desktop's 2FA code.")
-@click.option("--linger", metavar="SECONDS", help="How long to wait for a desktop's last bytes; 10.")
+@click.option(
+    "--linger",
+    metavar="SECONDS",
+    type=_linger,
+    default=10.0,
+    help="How long to wait for a desktop's last bytes; 10 unless given.",
+)
 @click.option("--recv-only", is_flag=True, help="Only receive; stdin is not read.")
 @click.option("--send-only", is_flag=True, help="Only send; end when all of it is delivered.")
 @click.pass_obj
@@ -41,7 +57,7 @@ def command(
     stock: bool,
     require_encryption: bool,
     totp_command: str | None,
-    linger: str | None,
+    linger: float,
     recv_only: bool,
     send_only: bool,
 ) -> None:
@@ -58,7 +74,6 @@ def command(
     if stock and require_encryption:
         raise click.UsageError("--stock and --require-encryption exclude each other")
     address = parsed(ServerAddress.parse_target, target) if target else None
-    wait = parsed(_seconds, linger) if linger is not None else None
     secrets = given_secrets(password_file)
     wish, settings = connector(
         invocation,
@@ -71,7 +86,7 @@ def command(
         totp_command=words("--totp-command", totp_command) if totp_command is not None else (),
     )
     if wish.trust.kind == "stock":
-        wish.desktop = _desktop(wish, address, wait, require_encryption)
+        wish.desktop = _desktop(wish, address, linger, require_encryption)
     elif stock:
         voice.note(f"--stock is not heeded: {wish.peer} is pinned as an rdpeer")
     target = str(address or "")
@@ -79,10 +94,10 @@ def command(
 
 
 def _desktop(
-    wish: Connector, target: ServerAddress | None, linger: float | None, require_encryption: bool
+    wish: Connector, target: ServerAddress | None, linger: float, require_encryption: bool
 ) -> Desktop:
-    from rdpeer.errors import IdentityMismatch
-    from rdpeer.peer.desktop import LINGER, Desktop, this_machine
+    from rdpeer.errors import IdentityMismatch, UsageError
+    from rdpeer.peer.desktop import Desktop, this_machine
     from rdpeer.protocol.gate import Method
     from rdpeer.protocol.login import Visitor
 
@@ -91,24 +106,17 @@ def _desktop(
             f"{wish.peer} is pinned as a stock desktop, and what is carried to one is not encrypted"
         )
     if target is None:
-        raise click.UsageError("a desktop has to be told what to connect to: name HOST:PORT")
+        raise UsageError(
+            f"{wish.peer} is a stock desktop, which has to be told what to connect to: HOST:PORT",
+            hint=f"rdpeer connect {wish.peer} localhost:22, or for ssh: rdpeer ssh --stock {wish.peer}",
+        )
     password = wish.secrets.get(Method.PASSWORD)
     return Desktop(
         target,
         Visitor(wish.identity.peer_id, this_machine()),
         password.decode() if password else None,
-        LINGER if linger is None else linger,
+        linger,
     )
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds < math.inf:
-        raise ValueError(f"--linger: not a number of seconds: {text!r}")
-    return seconds
 
 
 async def _pipe(

@@ -31,9 +31,6 @@ from rdpeer.protocol.login import (
 from rdpeer.protocol.stock import Machine
 from rdpeer.values import PeerId, ServerAddress
 
-LINGER = 10.0
-"""Seconds without a byte, after our own end, that are taken for the desktop's."""
-
 NOT_ENCRYPTED = (
     "warning: it is a stock desktop: what is carried is not encrypted, and nothing proves its delivery"
 )
@@ -68,12 +65,15 @@ def this_machine() -> Machine:
 
 @dataclass
 class Desktop:
-    """What is wanted of a desktop: ``target`` as seen from there; ``password`` is the one that was given."""
+    """What is wanted of a desktop: ``target`` as seen from there. ``password`` is the one that was given.
+
+    ``linger``: seconds without a byte, after our own end, that are taken for its end.
+    """
 
     target: ServerAddress
     visitor: Visitor
-    password: str | None = field(default=None, repr=False)
-    linger: float = LINGER
+    password: str | None = field(repr=False)
+    linger: float
     _typed: int = field(default=0, init=False)
 
     def handshake(self, peer: PeerId, expected: Sequence[ExpectedKey]) -> DesktopLogin:
@@ -157,17 +157,21 @@ class _Login:
         return next((event for event in events if not isinstance(event, Send)), None)
 
     async def _payload(self) -> bytes:
-        try:
-            async with asyncio.timeout(SILENCE):
-                await self._stream.drain()
-                payload = await self._stream.receive()
-        except TimeoutError:
-            raise DeadlineExceeded(f"the desktop has been silent for {SILENCE:g} s") from None
-        except RdpeerError as error:
-            raise self._login.lost(error) from error
-        if payload is None:
-            raise self._login.lost()
-        return payload
+        """The next frame. Half-way to where the desktop or we would give up, it hears from us once more."""
+        for _ in range(2):
+            try:
+                async with asyncio.timeout(SILENCE / 2):
+                    await self._stream.drain()
+                    payload = await self._stream.receive()
+            except TimeoutError:
+                self._sent(self._login.keep_alive())
+                continue
+            except RdpeerError as error:
+                raise self._login.lost(error) from error
+            if payload is None:
+                raise self._login.lost()
+            return payload
+        raise DeadlineExceeded(f"the desktop has been silent for {SILENCE:g} s")
 
     def _tell(self) -> None:
         if not self._told:

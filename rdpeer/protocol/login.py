@@ -18,7 +18,9 @@ channel, which is why it is shown on one path only, and to a verified desktop.
 
 Until it lets us in, the desktop measures its delay: each TestDelay is sent back as
 it came, in order. After LoginResponse not one frame may be sent, as it would land
-in the target's input.
+in the target's input. Where a person is to accept us, a desktop turns raw at the
+click, whatever is still on its way to it (docs/PROTOCOL.md 3.7). So then the echo is
+held back for as long as the desktop bears it: keep_alive().
 """
 
 from __future__ import annotations
@@ -102,6 +104,8 @@ class DesktopLogin:
         self._state = _State.OPENING
         self._channel: StockChannel
         self._hash = session_pb2.Hash()
+        self._awaits_person = False
+        self._held: bytes | None = None
         self.on_message: Callable[[bytes, bool], None] = lambda plain, sent: None
         """Told each message that was or is to be sealed, and whether it was sent; for tracing."""
 
@@ -145,7 +149,7 @@ class DesktopLogin:
             port_forward=session_pb2.PortForward(host=_host(self._target), port=self._target.port),
         )
         sent = self._say(session_pb2.Message(login_request=request))
-        return [sent] if password else [sent, ApprovalAwaited()]
+        return [sent] if password else [sent, self._await_person()]
 
     def give_code(self, code: str) -> list[LoginEvent]:
         """After CodeWanted: the code of the second factor."""
@@ -153,6 +157,11 @@ class DesktopLogin:
             raise LocalProtocolError("no code is wanted now")
         self._state = _State.ANSWER
         return [self._say(session_pb2.Message(auth_2fa=session_pb2.Auth2FA(code=code)))]
+
+    def keep_alive(self) -> list[LoginEvent]:
+        """Sends the echo that is held back: before the desktop has heard nothing of us for 30 s."""
+        held, self._held = self._held, None
+        return [] if held is None else [self._seal(held)]
 
     def lost(self, cause: RdpeerError | None = None) -> RdpeerError:
         """What it means that the stream ends now: by ``cause`` (a deadline, too), or in order."""
@@ -178,12 +187,23 @@ class DesktopLogin:
                 self._state = _State.CHALLENGED
                 return [PathVerified(self._opening.key, ())]
             case "test_delay" if not message.test_delay.from_client:
-                return [self._seal(plain)]
+                return self._echo(plain)
             case "login_response":
                 return self._on_response(message.login_response)
             case "misc" if message.misc.HasField("close_reason"):
                 raise PeerRefused(f"the desktop closed the connection: {_reason(message.misc.close_reason)}")
         return []
+
+    def _echo(self, plain: bytes) -> list[LoginEvent]:
+        if not self._awaits_person:
+            return [self._seal(plain)]
+        events = self.keep_alive()  # one is out at a time; whoever sends more gets them back
+        self._held = plain
+        return events
+
+    def _await_person(self) -> ApprovalAwaited:
+        self._awaits_person = True
+        return ApprovalAwaited()
 
     def _on_response(self, response: session_pb2.LoginResponse) -> list[LoginEvent]:
         match response.WhichOneof("union"):
@@ -200,7 +220,7 @@ class DesktopLogin:
                 self._state = _State.CODE
                 return [CodeWanted(again=text == "Wrong 2FA Code")]
             if text == "No Password Access":
-                return [ApprovalAwaited()]
+                return [self._await_person()]
         raise login_error(text, self._peer)
 
     def _say(self, message: session_pb2.Message) -> Send:

@@ -16,7 +16,7 @@ from rdpeer.cli.exits import exit_code
 from rdpeer.errors import RdpeerError
 from rdpeer.net.link import Offer
 from rdpeer.peer.connect import Connector, Way, pipe
-from rdpeer.peer.desktop import LINGER, Desktop, this_machine
+from rdpeer.peer.desktop import Desktop, this_machine
 from rdpeer.peer.listen import Entry, Voice, listen
 from rdpeer.peer.services import Guest, Service
 from rdpeer.peer.setup import rendezvous_server
@@ -220,7 +220,7 @@ class Peer:
         peer_key: ExpectedKey | None = None,
         target: ServerAddress | None = None,
         password: str | None = None,
-        linger: float = LINGER,
+        linger: float = 10.0,
     ) -> Connector:
         """``target``: the peer is a stock desktop, and that is where it is to connect to."""
         settings = self.settings

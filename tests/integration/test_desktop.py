@@ -16,6 +16,7 @@ from stock_desktop import Desktop
 
 from rdpeer.errors import (
     AuthenticationFailed,
+    ConnectionLost,
     DeadlineExceeded,
     IdentityMismatch,
     PeerRefused,
@@ -274,10 +275,25 @@ async def test_a_person_there_accepts(server: Servers, peers: Peers, how: dict[s
         password = PASSWORD if how else None
         talking = asyncio.create_task(talk(alice, target=target, password=password, person=person))
         assert await person.notes.said(WAITING)
-        await until(lambda: desktop.echoes > 2)
+        await until(lambda: bool(desktop.logins))
         desktop.clicks.put_nowait("accept")
         assert await talking == DATA
         assert person.notes.count(WAITING) == 1
+
+
+async def test_a_person_there_may_take_their_time(
+    server: Servers, peers: Peers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The desktop hears from us, though seldom."""
+    monkeypatch.setattr(module, "SILENCE", 2.0)
+    async with server() as running, serving(Target()) as target, registered(running, delay=0.01) as desktop:
+        person, alice = Somebody(desktop_passwords=[None]), peers("alice", running)
+        talking = asyncio.create_task(talk(alice, target=target, password=None, person=person))
+        await person.notes.said(WAITING)
+        echoes = desktop.echoes
+        await until(lambda: desktop.echoes > echoes)
+        desktop.clicks.put_nowait("accept")
+        assert await talking == DATA
 
 
 async def test_a_person_there_turns_us_away(server: Servers, peers: Peers) -> None:
@@ -425,13 +441,50 @@ async def test_only_sending_drops_what_comes(server: Servers, peers: Peers) -> N
         await until(lambda: target_.received == DATA)
 
 
-async def test_a_desktop_that_sends_garbage_before_it_lets_us_in(
-    server: Servers, peers: Peers, monkeypatch: pytest.MonkeyPatch
+HOSTILE: dict[str, tuple[bytes, type[RdpeerError], int]] = {
+    "closes": (b"", ConnectionLost, 9),
+    "ends inside a frame": (b"\x28half", ConnectionLost, 9),
+    "is over the limit": (b"\xff\xff\xff\xff", RemoteProtocolError, 10),
+    "is not sealed": (b"\x50" + bytes(20), RemoteProtocolError, 10),
+    "is one byte": (b"\x04x", RemoteProtocolError, 10),
+}
+
+
+@pytest.mark.parametrize("way", [Way.DIRECT, Way.RELAY], ids=["direct", "relay"])
+@pytest.mark.parametrize("name", HOSTILE)
+async def test_what_comes_in_the_place_of_an_answer(
+    server: Servers, peers: Peers, monkeypatch: pytest.MonkeyPatch, name: str, way: Way
 ) -> None:
+    data, kind, code = HOSTILE[name]
+
     async def asked(self: stock_desktop.Session, login: object) -> None:
-        self._leg.writer.write(b"\xff\xff\xff\xff garbage")
+        self._leg.writer.write(data)
+        await self._leg.writer.drain()
+        raise asyncio.IncompleteReadError(b"", None)  # it closes
 
     monkeypatch.setattr(stock_desktop.Session, "_asked", asked)
     async with server() as running, serving(Target()) as target, registered(running):
-        with fails(RemoteProtocolError, 10, "over the limit"):
-            await talk(peers("alice", running), target=target)
+        alice = peers("alice", running)
+        with fails(kind, code):
+            await talk(alice, target=target, way=way)
+        assert alice.known.pins() == []
+
+
+async def test_a_flood_of_test_delays_takes_no_memory(
+    server: Servers, peers: Peers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each goes back; then the login goes on."""
+    asked = stock_desktop.Session._asked
+
+    async def flood(self: stock_desktop.Session, login: Any) -> None:
+        out = 5000 + self._outstanding
+        for _ in range(5000):
+            self._leg.say(test_delay=stock_desktop.pb.TestDelay())
+        self._outstanding = True
+        for _ in range(out - 1):  # the last one as ever
+            assert (await self._leg.hear()).HasField("test_delay")
+        await asked(self, login)
+
+    monkeypatch.setattr(stock_desktop.Session, "_asked", flood)
+    async with server() as running, serving(Target()) as target, registered(running, delay=60.0):
+        assert await talk(peers("alice", running), target=target) == DATA

@@ -68,7 +68,7 @@ def test_told_once_the_pin_knows(network: Network, desktop: Start, target: str) 
 
 
 def test_a_target_has_to_be_named(network: Network) -> None:
-    stderr = re.compile("rdpeer: error: a desktop has to be told .*\n(rdpeer: hint: .*\n)?")
+    stderr = re.compile("rdpeer: error: .* has to be told .*\nrdpeer: hint: .*ssh --stock 178000002\n")
     network.near("connect", "--stock", "178000002", code=2, stderr=stderr)
 
 
@@ -104,7 +104,7 @@ def test_an_rdpeer_that_takes_no_desktops(network: Network) -> None:
 
 @pytest.mark.parametrize("text", ["x", "-1", "nan", "inf"])
 def test_a_linger_that_is_no_time(rdpeer: Rdpeer, text: str) -> None:
-    stderr = re.compile("rdpeer: error: --linger: not a number of seconds: .*\n(rdpeer: hint: .*\n)?")
+    stderr = re.compile("rdpeer: error: invalid value for '--linger': .*\n(rdpeer: hint: .*\n)?")
     rdpeer("connect", "--linger", text, "--stock", "178000002", "localhost:22", code=2, stderr=stderr)
 
 
@@ -220,3 +220,27 @@ def test_secrets_are_not_told(network: Network, desktop: Start, target: str) -> 
     peer = desktop()
     stderr = re.compile("(?!.*Lab-pass)(rdpeer: .*\n)*", re.DOTALL)
     network.near("connect", "-vv", "--stock", peer.id, target, stdin="bye\n", stderr=stderr, env=PASSWORD)
+
+
+def test_a_trace_shows_the_login_and_no_secret(network: Network, desktop: Start, target: str) -> None:
+    peer = desktop(second_factor=["123456"])
+    arguments = ("--trace", "connect", "--relay", "--stock", "--totp-command", "echo 123456", peer.id, target)
+    wanted = (
+        "<- tcp .*: SignedId .*",
+        "-> tcp .*: PublicKey .*",
+        "<- tcp .*: Hash salt=.*",
+        "-> tcp .*: LoginRequest .*password=<hidden, 32 bytes>.*",
+        "<- tcp .*: LoginResponse error=.2FA Required.*",
+        "-> tcp .*: Auth2FA code=<hidden.*",
+        "<- tcp .*: LoginResponse peer_info=.*",
+    )
+    stderr = re.compile("(?!.*123456)(?!.*Lab-pass).*" + ".*".join(wanted) + ".*", re.DOTALL)
+    assert network.near(*arguments, stdin="bye\n", stderr=stderr, env=PASSWORD) == "BYE\n"
+
+
+def test_a_person_who_does_not_come_in_time(network: Network, desktop: Start, target: str) -> None:
+    peer = desktop()
+    arguments = ("--timeout", "2", "connect", "--stock", peer.id, target)
+    connection = network.near.follow(*arguments, stdin=DEVNULL, start_new_session=True)
+    told = "rdpeer: error: not done within the 2 s of --timeout"
+    connection.end("rdpeer: waiting for somebody at the desktop to accept", told, code=8)

@@ -305,6 +305,25 @@ def test_test_delays_go_back_as_they_came_and_in_order() -> None:
     assert ours.receive(desktop.seal(test_delay=pb.TestDelay(from_client=True))) == []
 
 
+@pytest.mark.parametrize("password", [None, "horse"])
+def test_while_a_person_is_awaited_the_echo_is_held_back(password: str | None) -> None:
+    """At the click the desktop turns raw: what is on its way then lands in the target's input."""
+    ours, desktop = asked(password)
+    if password:
+        ours.receive(desktop.error("No Password Access"))
+    first, second = (pb.Message(test_delay=pb.TestDelay(time=time)).SerializeToString() for time in (1, 2))
+    assert ours.receive(desktop.channel.seal(first)) == []
+    (event,) = ours.keep_alive()
+    assert isinstance(event, Send)
+    assert desktop.channel.open(event.payload) == first
+    assert ours.keep_alive() == []
+    assert ours.receive(desktop.channel.seal(first)) == []
+    (event,) = ours.receive(desktop.channel.seal(second))
+    assert isinstance(event, Send)
+    assert desktop.channel.open(event.payload) == first
+    assert ours.receive(desktop.welcome()) == [LoggedIn()]
+
+
 @pytest.mark.parametrize(
     "member",
     [
