@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 
 from rdpeer.cli import exits
 from rdpeer.cli.root import cli
+from rdpeer.server import Limits
 
 ROOT = Path(__file__).parents[2]
 MAN = ROOT / "man"
@@ -98,3 +100,11 @@ def test_mandoc_has_nothing_to_say(page: Path) -> None:
 def test_references_lead_somewhere(page: Path) -> None:
     referred = re.findall(r"^\.(?:It )?Xr (rdpeer[\w-]*) 1\b", page.read_text(), re.MULTILINE)
     assert {f"{name}.1" for name in referred} <= {path.name for path in PAGES}
+
+
+def test_each_limit_of_the_server_is_listed_with_its_default() -> None:
+    listed = re.findall(r"^\.It Li ([a-z-]+) Ta (\d+) Ta ", _page("rdpeer-server"), re.MULTILINE)
+    defaults = [
+        (field.name.replace("_", "-"), f"{field.default:.0f}") for field in dataclasses.fields(Limits)
+    ]
+    assert listed == defaults
