@@ -161,14 +161,12 @@ class Registrations:
         if new.id in self._unsaved or len(self._unsaved) >= self._limits.unsaved:
             return None
         peer = self._registry.peers.get(new.id)
-        refused = self._not_a_newcomer(new, now) if peer is None else _not_the_same(peer.registration, new)
+        refused = self._newcomer(new, now) if peer is None else self._changed(peer.registration, new)
         if refused:
-            return self._decided(request.id, source, refused)
+            return self._decided(new.id, source, refused)
         if peer is not None and peer.registration == new:
             peer.heard(source, via, now)
             return self._decided(new.id, source, Result.OK)
-        if (peer is None or peer.registration.pk != new.pk) and not self._enrolment.admits(new):
-            return self._decided(new.id, source, Result.NOT_DEPLOYED)
         self._unsaved.add(new.id)
         return Save(new, source, via)
 
@@ -200,19 +198,26 @@ class Registrations:
             return None
         return Result.TOO_FREQUENT
 
-    def _not_a_newcomer(self, new: Registration, now: float) -> Result.Result.ValueType | None:
+    def _newcomer(self, new: Registration, now: float) -> Result.Result.ValueType | None:
+        """Why an ID that is not known is refused."""
+        if not self._enrolment.admits(new):
+            return Result.NOT_DEPLOYED
         if len(self._registry.peers) + len(self._unsaved) >= self._limits.peers:
             return Result.SERVER_ERROR
         if not self._new_ids.allow(network(new.ip), new.id, now):
             return Result.TOO_FREQUENT
         return None
 
+    def _changed(self, known: Registration, new: Registration) -> Result.Result.ValueType | None:
+        """Why what is new about a known ID is refused.
 
-def _not_the_same(known: Registration, new: Registration) -> Result.Result.ValueType | None:
-    """An ID belongs to the uuid that registered it first; its key or its IP may change, not both at once."""
-    if not hmac.compare_digest(known.uuid, new.uuid) or (known.ip != new.ip and known.pk != new.pk):
-        return Result.UUID_MISMATCH
-    return None
+        It belongs to the uuid that registered it first; its key or its IP may change, not both at once.
+        """
+        if not hmac.compare_digest(known.uuid, new.uuid) or (known.ip != new.ip and known.pk != new.pk):
+            return Result.UUID_MISMATCH
+        if known.pk != new.pk and not self._enrolment.admits(new):
+            return Result.NOT_DEPLOYED
+        return None
 
 
 def _usual_register_peer(datagram: bytes) -> str | None:

@@ -165,3 +165,12 @@ def test_a_listed_key_passes_and_a_closed_server_remembers_nobody() -> None:
     assert enrolment.waiting == []
     enrolment.set(Mode.OPEN, [])
     assert ask(registrations, register_pk("another-1", OTHER_PK)) == OK
+
+
+def test_nobody_waits_for_the_id_of_another() -> None:
+    registry = Registry([Registration(PEER, b"its own uuid", PK, HOME[0])])
+    enrolment = Enrolment(Mode.APPROVE, [], 2)
+    registrations = Registrations(registry, Limits(), None, enrolment)
+    mismatch = bytes.fromhex("8201020802")
+    assert ask(registrations, register_pk(pk=OTHER_PK)) == mismatch
+    assert enrolment.waiting == []
