@@ -50,7 +50,7 @@ from rdpeer.protocol.tokens import UsedTokens
 from rdpeer.protocol.traversal import LISTENER
 from rdpeer.store.identity import Identity
 from rdpeer.store.known_peers import Verdict
-from rdpeer.values import Endpoint, PeerId, PublicKey, ServerAddress
+from rdpeer.values import Endpoint, PeerId, PublicKey, ServerAddress, WebAddress
 
 
 class Way(Enum):
@@ -137,6 +137,8 @@ class Connector:
 
     async def connect(self) -> Connection | Forwarded:
         """Raises an RdpeerError of every kind: each says where it ended."""
+        if self.desktop and isinstance(self.server.address, WebAddress):
+            raise NoPath("a stock desktop cannot be reached by WebSocket: only TCP can turn raw")
         while True:
             path, server_signed = await self.path()
             with ExitStack() as on_failure:

@@ -186,7 +186,7 @@ def test_a_command_gives_the_code(network: Network, desktop: Start, target: str)
     [
         ("echo 000000", "the desktop says that the code of --totp-command is wrong"),
         ("false", "--totp-command false: it exited 1"),
-        ("true", "--totp-command true: it printed no line"),
+        ("true", "--totp-command true: it printed no line that could be a code"),
         ("/no/such/program", "--totp-command /no/such/program: .*No such file.*"),
     ],
 )
@@ -244,3 +244,10 @@ def test_a_person_who_does_not_come_in_time(network: Network, desktop: Start, ta
     connection = network.near.follow(*arguments, stdin=DEVNULL, start_new_session=True)
     told = "rdpeer: error: not done within the 2 s of --timeout"
     connection.end("rdpeer: waiting for somebody at the desktop to accept", told, code=8)
+
+
+def test_not_by_websocket(rdpeer: Rdpeer) -> None:
+    """Its raw bytes have no place there: said at once, with nobody asked."""
+    stderr = "rdpeer: error: a stock desktop cannot be reached by WebSocket: only TCP can turn raw\n"
+    arguments = ("--server", "ws://127.0.0.1:9", "connect", "--stock", "178000002", "localhost:22")
+    rdpeer(*arguments, code=5, stderr=stderr)
