@@ -12,11 +12,11 @@ from program import Rdpeer
 from stock import Stock
 
 
-def bundled(host: Host, folder: Path, cleanup: ExitStack) -> str:
+def bundled(host: Host, folder: Path, cleanup: ExitStack, *options: str) -> str:
     """``rdpeer server`` at ``host``, until ``cleanup``: its key."""
     server = Rdpeer(folder, within=host.within)
     cleanup.callback(server.end)
-    running = server.follow("server", "--data-dir", "data", stdin=DEVNULL)
+    running = server.follow("server", *options, "--data-dir", "data", stdin=DEVNULL)
     return running.said(r"rdpeer config import '.*\?key=(.*)'")[1]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import random
 import re
 from collections.abc import Callable, Iterator
@@ -16,7 +15,7 @@ import pytest
 from internet import CONE, SYMMETRIC, Host, Internet
 from network import INVITATION
 from program import Rdpeer, Running
-from stock import Stock
+from servers import SERVERS, bundled
 from test_nat_paths import rows
 
 pytestmark = pytest.mark.slow
@@ -68,25 +67,13 @@ class World:
         return connecting, listening
 
 
-def bundled(host: Host, folder: Path, cleanup: ExitStack) -> str:
-    server = Rdpeer(folder, within=host.within)
-    cleanup.callback(server.end)
-    running = server.follow("server", "--always-use-relay", "--data-dir", "data", stdin=DEVNULL)
-    return running.said(r"rdpeer config import '.*\?key=(.*)'")[1]
-
-
-def stock(host: Host, folder: Path, cleanup: ExitStack) -> str:
-    for program in ("hbbs", "hbbr"):
-        cleanup.callback(Stock(program, host, folder).kill)
-    return (folder / "id_ed25519.pub").read_text()
-
-
-@pytest.fixture(params=[bundled, stock] if "RDPEER_STOCK" in os.environ else [bundled])
+@pytest.fixture(params=SERVERS)
 def world(request: pytest.FixtureRequest, internet: Internet, tmp_path: Path) -> Iterator[World]:
     with ExitStack() as cleanup:
         cleanup.callback(internet.clear)
         make: Callable[..., str] = request.param
-        key = make(internet.host(SERVER), tmp_path, cleanup)
+        options = ["--always-use-relay"] if make is bundled else []
+        key = make(internet.host(SERVER), tmp_path, cleanup, *options)
         yield World(internet, tmp_path, key, cleanup, make is bundled)
 
 

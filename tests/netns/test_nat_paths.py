@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import DEVNULL
@@ -14,7 +14,7 @@ import pytest
 from internet import CONE, SYMMETRIC, Host, Internet
 from network import INVITATION
 from program import Rdpeer
-from stock import Stock
+from servers import SERVERS
 
 pytestmark = pytest.mark.slow
 
@@ -79,38 +79,19 @@ class World:
         return found
 
 
-def bundled(host: Host, folder: Path) -> tuple[str, Callable[[], None]]:
-    """``rdpeer server``: its key, and what ends it."""
-    server = Rdpeer(folder, within=host.within)
-    running = server.follow("server", "--data-dir", "data", stdin=DEVNULL)
-    return running.said(r"rdpeer config import '.*\?key=(.*)'")[1], server.end
-
-
-def stock(host: Host, folder: Path) -> tuple[str, Callable[[], None]]:
-    """hbbs and hbbr: their key, and what ends them."""
-    programs = [Stock(program, host, folder) for program in ("hbbs", "hbbr")]
-
-    def end() -> None:
-        for program in programs:
-            program.kill()
-
-    return (folder / "id_ed25519.pub").read_text(), end
-
-
-@pytest.fixture(scope="module", params=[bundled, stock] if "RDPEER_STOCK" in os.environ else [bundled])
+@pytest.fixture(scope="module", params=SERVERS)
 def world(
     request: pytest.FixtureRequest, internet: Internet, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("world")
     host = internet.host(SERVER)
     host.add_address(SECOND)
-    key, end = request.param(host, folder)
-    world = World(internet, folder, key)
-    yield world
-    for program in world.programs:
-        program.end()
-    end()
-    internet.clear()
+    with ExitStack() as cleanup:
+        cleanup.callback(internet.clear)
+        world = World(internet, folder, request.param(host, folder, cleanup))
+        yield world
+        for program in world.programs:
+            program.end()
 
 
 @pytest.mark.parametrize(("near", "far", "path"), [row[:3] for row in rows("Hosts and NATs")])
