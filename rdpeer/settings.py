@@ -12,13 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from rdpeer.errors import UsageError
-from rdpeer.net.outbound import Outbound
+from rdpeer.net.outbound import Outbound, ProxyAddress
 from rdpeer.values import (
     BASE_PORT,
     Family,
     PeerAddress,
     PinPolicy,
-    ProxyAddress,
     ServerAddress,
     ServerKey,
     printable,

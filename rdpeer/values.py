@@ -13,7 +13,7 @@ import hashlib
 import ipaddress
 import re
 import unicodedata
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 from urllib.parse import quote, unquote
@@ -26,8 +26,6 @@ RELAY_PATH = "/ws/relay"
 """Where a reverse proxy has a server's two WebSockets (docs/PROTOCOL.md 6)."""
 
 _WEB_PORTS = {"ws": 80, "wss": 443}
-_PROXY_SCHEMES = {"socks5": "socks5", "socks5h": "socks5", "http": "http"}
-_PROXY_PORTS = {"socks5": 1080, "http": 80}
 _WEB_OFFSET = 2  # a server's own WebSocket ports are two above its TCP ports
 _PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)*")
 _DOTTED_QUAD = re.compile(r"(?:0|[1-9][0-9]{0,2})(?:\.(?:0|[1-9][0-9]{0,2})){3}")
@@ -393,46 +391,6 @@ class PeerAddress:
         force_relay = name.endswith(("/r", "\\r"))
         peer = PeerId.parse(name[:-2] if force_relay else name)
         return cls(peer, force_relay, ServerLink.parse("rdpeer://" + place) if at else None)
-
-
-@dataclass(frozen=True, slots=True)
-class ProxyAddress:
-    """What carries connections on: ``socks5://`` or ``http://``, perhaps with a user and a password.
-
-    Names are resolved by the proxy, so ``socks5h://``, as curl has it, is the same.
-    """
-
-    scheme: str
-    host: str
-    port: int
-    user: str = ""
-    password: str = field(default="", repr=False)
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """From ``scheme://[user:password@]host[:port]``, or ``host:port`` for SOCKS5."""
-        scheme, separator, rest = text.strip().rpartition("://")
-        scheme = _PROXY_SCHEMES.get(scheme.lower(), "") if separator else "socks5"
-        if not scheme:
-            raise ValueError("not a proxy (socks5://host[:port] or http://host[:port])")
-        credentials, at, place = rest.rstrip("/").rpartition("@")
-        user, _, password = credentials.partition(":")
-        if at and not user:
-            raise ValueError("no user before the @ of the proxy")
-        server = ServerAddress(*_host_and_port(place, _PROXY_PORTS[scheme]))
-        proxy = cls(scheme, server.host, server.port, unquote(user), unquote(password))
-        if max(len(proxy.user.encode()), len(proxy.password.encode())) > 255 or ":" in proxy.user:
-            raise ValueError("a proxy's user and password have at most 255 bytes, the user no colon")
-        return proxy
-
-    @property
-    def address(self) -> ServerAddress:
-        return ServerAddress(self.host, self.port)
-
-    def __str__(self) -> str:
-        """As it may be shown: without the password."""
-        user = quote(self.user, safe="") + "@" if self.user else ""
-        return f"{self.scheme}://{user}{join_host_port(self.host, self.port)}"
 
 
 class Family(StrEnum):

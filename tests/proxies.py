@@ -11,8 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from rdpeer.net import outbound
-from rdpeer.net.outbound import Outbound
-from rdpeer.values import ProxyAddress
+from rdpeer.net.outbound import Outbound, ProxyAddress
 
 Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
 

@@ -100,10 +100,7 @@ class Rendezvous:
             while (payload := await self._reception.open[number].receive(MAX_FRAME)) is not None:
                 if greeting:
                     greeting.cancel()
-                now = loop.time()
-                self._reception.admission.heard(number, now)
-                is_line = self._lines.heard(number, now)
-                if not (payload or is_line) or (payload and self._receive(caller, payload, now)):
+                if self._receive(caller, payload, loop.time()):
                     await self._reception.open[number].finish()
                     return
                 await asyncio.sleep(0)
@@ -119,8 +116,10 @@ class Rendezvous:
         self._reception.open[number].send(greeting.payload)
 
     def _receive(self, caller: Caller, payload: bytes, now: float) -> bool:
-        """True if the connection is to be closed."""
-        return self._obey(self.broker.receive(caller, payload, now))
+        """One frame; True if the connection is to be closed. An empty one is the heartbeat of a line."""
+        self._reception.admission.heard(caller.connection, now)
+        is_line = self._lines.heard(caller.connection, now)
+        return self._obey(self.broker.receive(caller, payload, now)) if payload else not is_line
 
     def _obey(self, commands: list[Command]) -> bool:
         """True if the connection is to be closed."""

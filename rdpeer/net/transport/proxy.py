@@ -15,7 +15,8 @@ import re
 import socket
 import struct
 
-from rdpeer.values import ProxyAddress, ServerAddress, join_host_port, printable
+from rdpeer.net.outbound import ProxyAddress
+from rdpeer.values import ServerAddress, join_host_port, printable
 
 _MAX_HEADER = 8192
 _STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})(?: ([^\r\n]*))?\r?\n")
