@@ -301,6 +301,19 @@ def test_no_udp_where_the_mark_could_be_guessed_or_only_a_relay_is_wanted() -> N
     assert told(Table(always_relay=True).punch(udp_port=40404)).punch_hole.udp_port == 0
 
 
+@given(st.binary(max_size=20), st.text(max_size=12), st.binary(max_size=20), st.integers(-9, 99999))
+def test_any_claim_by_udp_is_passed_on_or_ignored(mark: bytes, version: str, v6: bytes, port: int) -> None:
+    table = Table()
+    question = told(table.punch(udp_port=40404)).punch_hole.socket_addr
+    fields = {"version": version, "socket_addr_v6": v6, "upnp_port": port, "relay_server": version}
+    assert punched_by_udp(table, mark, **fields) == []
+    (send,) = punched_by_udp(table, question, **fields)
+    assert isinstance(send, Send)
+    response = wire.RendezvousMessage.FromString(send.payload).punch_hole_response
+    assert len(response.socket_addr_v6) in (0, 18)
+    assert 0 <= response.upnp_port < 65536
+
+
 def test_a_relay_response_is_told_as_stock_does() -> None:
     table = Table()
     mark = told(table.punch()).punch_hole.socket_addr
