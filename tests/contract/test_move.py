@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 from ends import Collector, Digest, Text, channel, finish, one_stream
 
-from rdpeer.errors import ConnectionLost
+from rdpeer.errors import ConnectionLost, RemoteProtocolError
 from rdpeer.net.link import Link
 from rdpeer.net.transport import FrameStream, memory
 from rdpeer.net.transports import MOST_JOINED
@@ -263,6 +263,31 @@ async def test_the_old_path_is_lost_before_its_last_record():
         assert move.near.move(NAME, move.new[0])
         move.old[0].abort()
         await both_lose(move)
+
+
+@pytest.mark.parametrize("meddle", ["swap", "repeat", "carry over"])
+async def test_a_relay_that_meddles_with_the_last_record(meddle):
+    """The relay holds SWITCH and the record before it, and passes them on in its own way."""
+    async with moving() as move:
+        wire = move.old[1]._received  # type: ignore[attr-defined]
+        held: list[bytes] = []
+        move.old[0].send = held.append  # type: ignore[method-assign]
+        opening = asyncio.create_task(move.near.open())
+        await until(lambda: len(held) == 1)
+        assert move.near.move(NAME, move.new[0])
+        one, switch = held
+        if meddle == "swap":
+            wire.extend([switch, one])
+        elif meddle == "repeat":
+            wire.extend([one, one, switch])
+        else:
+            wire.extend([one, switch])
+            move.new[1]._received.append(switch)  # type: ignore[attr-defined]
+        move.old[1]._changed.set()  # type: ignore[attr-defined]
+        with pytest.raises(RemoteProtocolError, match="does not open"):
+            await move.far.finish()
+        opening.cancel()
+        await asyncio.gather(opening, return_exceptions=True)
 
 
 async def test_a_name_that_the_responder_does_not_know(joined):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rdpeer.errors import LocalProtocolError, RemoteProtocolError
 from rdpeer.protocol.candidates import Candidate, Candidates, Transport, write_candidates
 from rdpeer.protocol.session import Session
-from rdpeer.protocol.session_events import CandidatesReceived, CreditGained, PeerSwitched
+from rdpeer.protocol.session_events import CandidatesReceived, CreditGained, DataReceived, PeerSwitched
 from rdpeer.values import Endpoint
 from rdpeer.wire import channel_pb2 as pb
 from rdpeer.wire.records import RecordType, decode, encode
@@ -153,3 +157,67 @@ def test_a_switch_sealed_as_final():
 def test_join_has_no_place_inside_a_session():
     with pytest.raises(RemoteProtocolError, match="JOIN inside a session"):
         hear(ready(initiator=False), RecordType.JOIN, bytes(1399))
+
+
+# Two sessions on two paths each way, which deliver at their own pace
+
+
+class End:
+    """One side that sends ``text`` and notes what it hears. ``wires``: the old path to it, and the new."""
+
+    def __init__(self, *, initiator: bool, text: bytes) -> None:
+        self.side = ready(initiator=initiator)
+        self.initiator = initiator
+        self.unsent = text
+        self.heard = b""
+        self.wires: tuple[deque[tuple[bytes, bool]], ...] = (deque(), deque())
+        self.sends_on = self.hears_on = 0
+
+    def send(self, other: End, size: int) -> None:
+        chunk, self.unsent = self.unsent[:size], self.unsent[size:]
+        if chunk:
+            self.side.data(1, chunk)
+        while (item := self.side.next_record()) is not None:
+            other.wires[self.sends_on].append(item)
+
+    def switch(self, other: End) -> None:
+        other.wires[self.sends_on].append((self.side.switch(NAME), False))
+        self.sends_on = 1
+
+    def hear(self, other: End) -> None:
+        if not (wire := self.wires[self.hears_on]):
+            return
+        for event in self.side.receive(*wire.popleft(), 0.0):
+            if isinstance(event, DataReceived):
+                self.heard += event.data
+            elif isinstance(event, PeerSwitched):
+                self.hears_on = 1
+                if not self.initiator:
+                    self.switch(other)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.randoms(use_true_random=False), st.binary(max_size=300), st.binary(max_size=300))
+def test_every_byte_arrives_once_and_in_order_wherever_the_move_falls(random, up, down):
+    near, far = End(initiator=True, text=up), End(initiator=False, text=down)
+    near.side.open()
+    near.send(far, 0)
+    far.hear(near)
+    far.side.accept(1)
+    far.send(near, 0)
+    near.hear(far)
+    moment = random.randint(0, 20)
+    for step in range(2000):
+        if step == moment:
+            near.switch(far)
+        for end, other in random.sample([(near, far), (far, near)], 2):
+            if random.random() < 0.5:
+                end.send(other, random.randint(1, 40))
+            if random.random() < 0.5:
+                end.hear(other)
+        if step > moment and not (near.unsent or far.unsent or any(map(any, (near.wires, far.wires)))):
+            break
+    assert (far.heard, near.heard) == (up, down)
+    assert near.hears_on == far.hears_on == near.sends_on == far.sends_on == 1
+    assert not near.wires[0]
+    assert not far.wires[0]
