@@ -25,7 +25,15 @@ from rdpeer.net.tasks import beside
 from rdpeer.net.transport import FrameStream
 from rdpeer.net.transport.udp_stream import UdpStream
 from rdpeer.peer.moving import Relayed
-from rdpeer.protocol.candidates import Candidate, Candidates, Surroundings, Transport, chosen, targets
+from rdpeer.protocol.candidates import (
+    MOST_CANDIDATES,
+    Candidate,
+    Candidates,
+    Surroundings,
+    Transport,
+    chosen,
+    targets,
+)
 from rdpeer.protocol.checks import Checks
 from rdpeer.protocol.joining import JOIN_BYTES
 from rdpeer.values import Endpoint
@@ -61,7 +69,8 @@ class _Search:
         self._tell = tell
 
     async def run(self) -> None:
-        addresses = own_addresses(self._relayed.relay.ip)
+        found = own_addresses(self._relayed.relay.ip)
+        addresses = [ip for ip in found if self._surroundings.is_usable(Endpoint(ip, 0))][:MOST_CANDIDATES]
         listen = not self._relayed.initiator
         with await Gathering.open(addresses, limit=JOIN_BYTES, listen=listen) as gathering:
             key, theirs = await self._exchange(await self._ours(gathering))
