@@ -40,6 +40,7 @@ SILENCE = 30.0
 """Seconds without any frame after which a visitor is gone."""
 
 _TICK = 1.0
+_MOST_GUESSES = 32  # on one connection; whoever is locked out is not to fill our log
 _ALPHABET = "23456789abcdefghijkmnpqrstuvwxyz"
 _SALT_LENGTH = 32
 _CHALLENGE_LENGTH = 6
@@ -138,6 +139,7 @@ class Visit:
         self._challenge = _drawn(_CHALLENGE_LENGTH, random)
         self._state = _State.LOGIN
         self._scope: tuple[str, bytes] | None = None
+        self._guesses = 0
         self._awaits_echo = False
         self._gives_up = now + LOGIN_TIMEOUT
         self._heard = now
@@ -239,6 +241,9 @@ class Visit:
 
     def _on_password(self, login: pb.LoginRequest, now: float) -> list[VisitEvent]:
         """The one place where a guess is judged: asked for leave first, counted before it is answered."""
+        self._guesses += 1
+        if self._guesses > _MOST_GUESSES:
+            return self._refuse("Connection not allowed", "it does not stop guessing")
         lockout = self._door.lockout
         if refusal := lockout.refusal(self._source, now):
             return [self._error(refusal), Guessed("too many wrong passwords came from there")]

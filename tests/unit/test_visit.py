@@ -146,6 +146,18 @@ def test_the_lockout_counts_by_address_over_all_visits() -> None:
     assert visitor.log_in(now=MINUTE) == [Passed()]
 
 
+def test_a_connection_that_does_not_stop_guessing_is_closed() -> None:
+    visitor = Visitor()
+    texts = []
+    while True:
+        events = visitor.log_in("donkey")
+        texts.append(visitor.told(events))
+        if any(isinstance(event, TurnedAway) for event in events):
+            break
+    assert len(texts) == 33
+    assert texts[-1] == "Connection not allowed"
+
+
 def test_more_than_thirty_wrong_ones_are_the_end() -> None:
     ours = door()
     for number in range(31):
