@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from collections.abc import Callable
@@ -9,17 +10,18 @@ from pathlib import Path
 
 import proxies
 import pytest
-from parties import Peer, Peers
+from parties import Peer, Peers, fails
 from proxies import Proxy
 
 from rdpeer.errors import IdentityMismatch, ServerUnreachable, UsageError
-from rdpeer.peer.doctor import CHECKS, Finding, Level, examine, machine, membership, network
+from rdpeer.peer.doctor import CHECKS, Finding, Level, examine, machine, membership, network, patient
 from rdpeer.peer.doctor.patient import Membership
-from rdpeer.protocol.registration import Contested
+from rdpeer.peer.register import Member
+from rdpeer.protocol.registration import Contested, Online
 from rdpeer.server import Server
 from rdpeer.settings import Settings
 from rdpeer.store.lock import keep_online
-from rdpeer.values import ServerAddress, ServerKey, WebAddress
+from rdpeer.values import Endpoint, ServerAddress, ServerKey, WebAddress
 
 Servers = Callable[..., Server]
 
@@ -252,3 +254,26 @@ async def test_a_clock_that_is_wrong(
 
 def test_each_check_says_what_it_is_for() -> None:
     assert all(check.__doc__ for _, check in CHECKS)
+
+
+async def test_a_registration_that_ends_while_it_is_watched(
+    server: Servers, peers: Peers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with server() as running:
+        bob = peers("bob", running)
+        member = Member(bob.profile, bob.identity, bob.settings)
+
+    async def ends(member: Member, answer: object, report: Callable[[object], None], **_: object) -> None:
+        report(Online(bob.id, member.server.address, Endpoint("127.0.0.1", 1)))
+        await asyncio.sleep(0)
+        raise ServerUnreachable("no answer")
+
+    monkeypatch.setattr(patient, "stay_online", ends)
+    with fails(ServerUnreachable, 3):
+        async with Membership(member) as entered:
+            await entered.watch(60.0)
+
+
+async def test_the_highest_port_that_there_can_be(peers: Peers) -> None:
+    findings = await examined(peers("bob", server=ServerAddress("127.0.0.1", 65534), key=ServerKey("text")))
+    assert of("port 65534/tcp", findings).level is Level.FAIL

@@ -74,7 +74,7 @@ async def check_clone(patient: Patient) -> list[Finding]:
             return [warn("identity", text, _CLONE_REMEDY)]
     if patient.membership is None or patient.quick:
         return []
-    await asyncio.sleep(_WATCHED_FOR)
+    await patient.membership.watch(_WATCHED_FOR)
     if patient.membership.contested:
         text = "another machine registers with our identity (or the server was restarted just now)"
         return [warn("identity", text, _CLONE_REMEDY)]

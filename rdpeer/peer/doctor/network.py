@@ -66,11 +66,10 @@ async def check_ports(patient: Patient) -> list[Finding]:
     query, rendezvous, web = await asyncio.gather(
         _port(server.offset(-1), "NAT test and online query", essential=False),
         _port(server, "rendezvous"),
-        _port(server.offset(2), "rendezvous by WebSocket"),
+        _web_port(server, "rendezvous by WebSocket"),
     )
     patient.is_reached = rendezvous.is_open
-    findings = [query.finding, rendezvous.finding, await udp]
-    return [*findings, web.finding] if web.is_open else findings
+    return [query.finding, rendezvous.finding, await udp, *web]
 
 
 async def check_nat(patient: Patient) -> list[Finding]:
@@ -101,8 +100,8 @@ async def _relay(patient: Patient, server: RendezvousServer, relay: ServerAddres
     if patient.detour:
         findings = [await _place("relay", relay)]
     else:
-        port, web = await asyncio.gather(_port(relay, "relay"), _port(relay.offset(2), "relay by WebSocket"))
-        findings = [port.finding, web.finding] if web.is_open else [port.finding]
+        port, web = await asyncio.gather(_port(relay, "relay"), _web_port(relay, "relay by WebSocket"))
+        findings = [port.finding, *web]
     if findings[0].level is Level.FAIL or not patient.is_served:
         return findings
     if patient.pairs_without_token:
@@ -220,6 +219,14 @@ async def _port(address: ServerAddress, what: str, *, essential: bool = True) ->
     if is_open or not essential:
         return _Port(warn(name, f"{what}: {failed}", remedy), is_open)
     return _Port(fail(name, not_reached(address, failed or "no way there from here"), remedy), is_open)
+
+
+async def _web_port(address: ServerAddress, what: str) -> list[Finding]:
+    """That of WebSocket, where it is open: not every server has it."""
+    if address.port + 2 > 65535:
+        return []
+    port = await _port(address.offset(2), what)
+    return [port.finding] if port.is_open else []
 
 
 async def _refusal(endpoint: Endpoint) -> str | None:

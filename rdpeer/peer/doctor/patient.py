@@ -124,7 +124,14 @@ class Membership:
     async def __aexit__(self, *_: object) -> None:
         if self._task is not None:
             self._task.cancel()
-            await asyncio.wait((self._task,))
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def watch(self, seconds: float) -> None:
+        """Lets time pass. Raises what ends the registration meanwhile."""
+        task = _known(self._task)
+        await asyncio.wait((task,), timeout=seconds)
+        if task.done():
+            task.result()
 
     async def _answer(self, notification: Notification) -> None:
         if len(self.notifications) < _MOST_NOTED:
