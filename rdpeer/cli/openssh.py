@@ -49,6 +49,13 @@ def _program() -> list[str]:
 
 
 def _common(invocation: Invocation) -> list[str]:
-    """The common options that were given; what the environment says reaches ``connect`` by itself."""
+    """The common options that were given; what the environment says reaches ``connect`` by itself.
+
+    UsageError for a proxy with a password, which would stand in ssh's configuration and be seen by all.
+    """
+    from rdpeer.settings import check
+
+    if proxy := invocation.flags.get("proxy"):
+        check("proxy", proxy)
     flags = [word for name, text in invocation.flags.items() for word in (f"--{name}", text)]
     return flags + ["-v"] * invocation.verbosity + ["--trace"] * invocation.trace

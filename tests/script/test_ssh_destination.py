@@ -6,7 +6,7 @@ import pytest
 from program import Rdpeer
 
 
-@pytest.mark.parametrize("destination", ["-oKnownHostsCommand=/bin/false", "-oProxyCommand=x@612345678"])
+@pytest.mark.parametrize("destination", ["-oKnownHostsCommand=/bin/false", "-oProxyCommand=x@735222110"])
 def test_an_option_is_no_destination(rdpeer: Rdpeer, destination: str) -> None:
     stderr = (
         f"rdpeer: error: not a peer ID: {destination!r}\n"

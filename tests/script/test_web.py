@@ -53,7 +53,14 @@ HINT = "rdpeer: hint: write the proxy's URL into RDPEER_PROXY, or into the file 
 SEEN = re.compile(f"rdpeer: error: everybody can read a password on the command line\n{HINT}")
 
 
-@pytest.mark.parametrize("command", [("online", "612345678", "--proxy"), ("config", "set", "proxy")])
+COMMANDS = [
+    ("online", "612345678", "--proxy"),
+    ("config", "set", "proxy"),
+    ("ssh-config", "612345678", "--proxy"),
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_a_proxys_password_is_not_for_the_command_line(rdpeer: Rdpeer, command: tuple[str, ...]) -> None:
     rdpeer(*command, "http://me:secret@proxy.example", code=2, stderr=SEEN)
 
