@@ -33,6 +33,12 @@ table ip only {{
 """
 """No TCP from one peer to another: so the session begins on the relay."""
 
+NO_UDP_V6 = """
+table ip6 blocked {
+  chain out { type filter hook output priority filter; meta l4proto udp drop; }
+}
+"""
+
 
 @dataclass
 class World:
@@ -136,4 +142,15 @@ def test_behind_one_nat(world: World) -> None:
     listening.said(INVITATION)
     connecting = near.follow("connect", "-v", far("id").strip())
     connecting.said(r"rdpeer: path: direct 192\.168\.\d+\.\d+:\d+ by UDP \(was relay .*\)")
+    carried(connecting)
+
+
+def test_by_tcp_where_both_have_ipv6(world: World) -> None:
+    near, far = world.internet.host("198.51.100.10"), world.internet.host("198.51.100.11")
+    for number, host in enumerate((near, far), start=10):
+        host.add_v6(f"2001:db8::{number}")
+        host.space.rules(NO_UDP_V6)
+    near.block_udp()
+    connecting, _ = world.session(world.peer("near", near), world.peer("far", far))
+    connecting.said(r"rdpeer: path: direct \[2001:db8::11\]:\d+ \(was relay .*\)")
     carried(connecting)
