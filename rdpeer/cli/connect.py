@@ -9,7 +9,7 @@ import click
 
 from rdpeer.cli import voice
 from rdpeer.cli.common import Command, Invocation, run, words
-from rdpeer.cli.reach import connector, parsed, reach_options
+from rdpeer.cli.reach import connector, parsed, reach_options, stock_option
 from rdpeer.cli.secrets import given_secrets
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def _linger(text: str) -> float:
 @click.argument("target", metavar="[HOST:PORT]", default="")
 @reach_options
 @click.option("--password-file", metavar="PATH", help="The password is the first line of this file.")
-@click.option("--stock", is_flag=True, help="The peer is a RustDesk desktop; its payload is not encrypted.")
+@stock_option("The peer is a RustDesk desktop; its payload is not encrypted.")
 @click.option("--require-encryption", is_flag=True, help="Refuse a peer whose payload is not encrypted.")
 @click.option("--totp-command", metavar="COMMAND", help="What prints a desktop's 2FA code.")
 @click.option(

@@ -36,6 +36,11 @@ def reach_options(command: F) -> F:
     return command
 
 
+def stock_option(help: str) -> Callable[[F], F]:
+    """Adds ``--stock``. It is said once, of one peer, and gives up encryption: no variable says it of all."""
+    return click.option("--stock", is_flag=True, allow_from_autoenv=False, help=help)
+
+
 def connector(
     invocation: Invocation,
     typed: str,

@@ -7,13 +7,14 @@ import shutil
 import click
 
 from rdpeer.cli.common import Command, Invocation
+from rdpeer.cli.reach import stock_option
 from rdpeer.errors import UsageError
 
 
 @click.command(
     cls=Command, context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
 )
-@click.option("--stock", is_flag=True, help="To the ssh server of a RustDesk desktop.")
+@stock_option("To the ssh server of a RustDesk desktop.")
 @click.argument("destination", metavar="[USER@]ID")
 @click.argument("arguments", metavar="[ARGUMENT]...", nargs=-1, type=click.UNPROCESSED)
 @click.pass_obj

@@ -6,10 +6,11 @@ import click
 
 from rdpeer.cli import voice
 from rdpeer.cli.common import Command, Invocation
+from rdpeer.cli.reach import stock_option
 
 
 @click.command(cls=Command)
-@click.option("--stock", is_flag=True, help="For the ssh server of a RustDesk desktop.")
+@stock_option("For the ssh server of a RustDesk desktop.")
 @click.argument("peer", metavar="ID")
 @click.pass_obj
 def command(invocation: Invocation, stock: bool, peer: str) -> None:

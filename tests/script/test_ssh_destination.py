@@ -25,3 +25,7 @@ def test_a_desktop_is_told_where_its_ssh_server_is(rdpeer: Rdpeer) -> None:
     stanza = rdpeer("ssh-config", "--stock", "178000002")
     assert " connect --stock -- 178000002 localhost:22\n" in stanza
     assert "HostKeyAlias rdpeer-178000002\n" in stanza
+
+
+def test_no_variable_makes_desktops_of_all_peers(rdpeer: Rdpeer) -> None:
+    assert "--stock" not in rdpeer("ssh-config", "178000002", env={"RDPEER_STOCK": "1"})

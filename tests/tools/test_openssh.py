@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import shlex
+import subprocess
 from pathlib import Path
 from subprocess import PIPE
 from typing import TYPE_CHECKING
 
 import pytest
+from program import installed
+from stand_ins import DesktopProcess
 
 if TYPE_CHECKING:
-    from conftest import Ssh
+    from conftest import Ssh, Sshd
     from terminal import Terminal
 
 
@@ -44,6 +48,27 @@ def test_rdpeer_ssh_with_the_server_in_the_address(ssh: Ssh) -> None:
 
 def test_ssh_config(configured: Ssh) -> None:
     assert configured("ssh", "-F", configured.config, configured.login, "echo hello") == "hello\n"
+
+
+def test_a_stock_desktop(ssh: Ssh, sshd: Sshd) -> None:
+    """It knows where its ssh server is."""
+    link = re.fullmatch(r"rdpeer://([\d.]+):(\d+)\?key=(.*)", ssh.network.server.link)
+    assert link
+    desktop = DesktopProcess(link[1], int(link[2]), link[3])
+    proxy = f"{ssh.proxy} --stock {desktop.id} 127.0.0.1:{sshd.port}"
+    options = [f"-oProxyCommand={proxy}", f"-oHostKeyAlias=rdpeer-{ssh.network.peer}"]
+    done = subprocess.run(
+        [installed("ssh"), "-F", ssh.config, *options, ssh.login, "cat"],
+        input="hello\n" * 100_000,
+        capture_output=True,
+        text=True,
+        env=ssh.network.near.environ | {"RDPEER_PASSWORD": "Lab-pass-1"},
+        timeout=50,
+        check=True,
+    )
+    assert done.stdout == "hello\n" * 100_000
+    assert "not encrypted" in done.stderr
+    desktop.end()
 
 
 def test_the_exit_status_of_the_remote_command(configured: Ssh) -> None:
