@@ -131,7 +131,7 @@ class _Search:
                 async with asyncio.timeout(WAIT_FOR):
                     await self._link.moved()
         if not joined:
-            raise NoPath(f"the peer has not come to us within {WAIT_FOR:.0f} s")
+            raise NoPath(f"the peer has not come to us within {WAIT_FOR:g} s")
 
     def _targets(self, theirs: Sequence[Candidate], transport: Transport) -> list[Endpoint]:
         return targets(theirs, transport, self._surroundings, self._relayed.seen)

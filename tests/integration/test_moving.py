@@ -19,13 +19,16 @@ from rdpeer.net import direct
 from rdpeer.net.gathering import Gathering
 from rdpeer.net.link import Link
 from rdpeer.net.transport import memory
+from rdpeer.net.transport.tcp import TcpListener
 from rdpeer.peer import moving as module
 from rdpeer.peer import search
 from rdpeer.peer.connect import Way, pipe
 from rdpeer.peer.moving import Relayed, moving
 from rdpeer.peer.services import Standard
 from rdpeer.peer.ways import Ways
+from rdpeer.protocol import joining
 from rdpeer.protocol.candidates import Candidate, Candidates, Transport, chosen, write_candidates
+from rdpeer.protocol.joining import JOIN_BYTES
 from rdpeer.server import Server
 from rdpeer.values import Endpoint
 from rdpeer.wire import channel_pb2 as pb
@@ -367,3 +370,51 @@ async def test_a_choice_that_comes_late(monkeypatch):
         far_line = await lines.said("path: direct 127.0.0.1:")
         assert far_line.endswith("(was relay R)")
         new.abort()
+
+
+async def test_a_peer_that_names_nothing_ever(monkeypatch):
+    monkeypatch.setattr(search, "EXCHANGE_WITHIN", 0.05)
+    async with against_a_peer() as (peer, near, lines):
+        peer.send(RecordType.HELLO, pb.Hello(features=["move"], max_streams=8))
+        said = await lines.said("staying")
+        assert said == "staying on relay R: the peer does not say where it can be met"
+        peer.send(RecordType.CANDIDATES, write_candidates(Candidates(b"r" * 16, ())))  # too late, no harm
+        await finish(peer, near)
+
+
+async def test_a_peer_that_never_comes(monkeypatch):
+    monkeypatch.setattr(search, "WAIT_FOR", 0.05)
+    left, right = memory.pair(4096)
+    lines = Lines()
+    async with end(right, lines, initiator=False) as far:
+        peer = Peer(left)
+        peer.channel = channel(initiator=True)
+        peer.name()
+        assert await lines.said("staying") == "staying on relay R: the peer has not come to us within 0.05 s"
+        await finish(peer, far)
+
+
+async def test_a_path_that_is_found_when_the_session_ends():
+    """The responder, by hand: it says FINAL before it answers JOIN."""
+    async with (
+        await TcpListener.open(Endpoint("127.0.0.1", 0), limit=JOIN_BYTES) as listener,
+        against_a_peer() as (peer, near, lines),
+    ):
+        peer.name(Candidate(Transport.TCP, listener.endpoint))
+        nonce = pb.Candidates.FromString(await peer.receive(RecordType.CANDIDATES)).nonce
+        key = MoveKey(
+            initiator=False,
+            exporter=b"e" * 32,
+            t2=b"t" * 32,
+            initiator_nonce=nonce,
+            responder_nonce=b"r" * 16,
+        )
+        caller = await listener.accept()
+        payload = await caller.receive()
+        peer.send(RecordType.FINAL, final=True)
+        assert await near.next_offer() is None
+        answer, _ = joining.answer(key, payload)
+        caller.send(answer)
+        assert await lines.said("staying") == "staying on relay R: the session is about to end"
+        await near.finish()
+        caller.abort()
