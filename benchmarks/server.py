@@ -156,22 +156,26 @@ def _keep_alive(server: Served, sockets: list[socket.socket], peers: list[str]) 
 
 
 def pair(server: Served) -> tuple[socket.socket, socket.socket]:
-    """Two legs that are joined."""
-    request = wire.RequestRelay(uuid=f"token {next(TOKENS)}", licence_key=server.key)
-    frame = encode_frame(wire.RendezvousMessage(request_relay=request).SerializeToString())
-    legs = []
-    for _ in range(2):
-        leg = socket.create_connection((server.host, server.base + 1))
-        leg.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        leg.sendall(frame)
-        legs.append(leg)
-        time.sleep(0.005)  # hbbr misses legs that arrive together
-    one, two = legs
-    one.sendall(b"!")
-    two.settimeout(10)
-    assert two.recv(1) == b"!"
-    two.settimeout(None)
-    return one, two
+    """Two legs that are joined. hbbr now and then misses two that arrive together: then others are tried."""
+    while True:
+        one, two = (_leg(server, token) for token in [f"token {next(TOKENS)}"] * 2)
+        one.sendall(b"!")
+        two.settimeout(2.0)
+        with contextlib.suppress(TimeoutError):
+            if two.recv(1):
+                two.settimeout(None)
+                return one, two
+        one.close()
+        two.close()
+
+
+def _leg(server: Served, token: str) -> socket.socket:
+    request = wire.RequestRelay(uuid=token, licence_key=server.key)
+    leg = socket.create_connection((server.host, server.base + 1))
+    leg.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    leg.sendall(encode_frame(wire.RendezvousMessage(request_relay=request).SerializeToString()))
+    time.sleep(0.005)
+    return leg
 
 
 @contextlib.contextmanager

@@ -12,14 +12,14 @@ import asyncio
 import fcntl
 import os
 import socket
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from rdpeer.net.budget import Meter
 
 _PIPE_BYTES = 1024 * 1024  # twice as fast as 64 KiB, by a third faster than 256 KiB, for one pair
 _SPARE_PIPES = 16
+_SMALL = 16 * 1024
+"""Bytes; a message, and not a part of a stream that goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +49,15 @@ class SplicePump:
 
     async def carry(self, source: socket.socket, sink: socket.socket, meter: Meter) -> None:
         """As :meth:`Pump.carry`."""
-        loop = asyncio.get_running_loop()
-        while True:
-            count = await self._forward(source, sink, meter)
-            if count is None:
-                await _ready(source.fileno(), loop.add_reader, loop.remove_reader)
-            elif count == 0:
-                return
-            else:
-                await asyncio.sleep(0)  # a busy pair leaves the others their turn
+        readable = _Readable(source.fileno())
+        try:
+            while (count := await self._forward(source, sink, meter)) != 0:
+                if count is None or count < _SMALL:  # most likely all that there was
+                    await readable.wait()
+                else:
+                    await asyncio.sleep(0)  # a busy pair leaves the others their turn
+        finally:
+            readable.close()
 
     def close(self) -> None:
         while self._spare:
@@ -65,7 +65,6 @@ class SplicePump:
 
     async def _forward(self, source: socket.socket, sink: socket.socket, meter: Meter) -> int | None:
         """One pipe's worth: how many bytes, 0 at the end, None where nothing is there yet."""
-        loop = asyncio.get_running_loop()
         pipe = self._spare.pop() if self._spare else _Pipe.open()
         held = 0
         try:
@@ -76,7 +75,7 @@ class SplicePump:
             while held:
                 moved = _splice(pipe.outlet, sink.fileno(), held)
                 if moved is None:
-                    await _ready(sink.fileno(), loop.add_writer, loop.remove_writer)
+                    await _writable(sink.fileno())
                 else:
                     held -= moved
             return count
@@ -98,14 +97,46 @@ def _splice(source: int, sink: int, count: int) -> int | None:
         return None
 
 
-async def _ready(descriptor: int, watch: Callable[..., Any], unwatch: Callable[[int], bool]) -> None:
-    """Waits until ``descriptor`` can be read, or written, as ``watch`` has it."""
-    future = asyncio.get_running_loop().create_future()
-    watch(descriptor, _wake, future)
+class _Readable:
+    """Waits for a descriptor, and watches it from one message to the next: to begin and to end watching costs
+    as much as to carry a message. It ends when something comes that nobody waits for."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._loop = asyncio.get_running_loop()
+        self._watched = False
+        self._future: asyncio.Future[None] | None = None
+
+    async def wait(self) -> None:
+        if not self._watched:
+            self._loop.add_reader(self._descriptor, self._wake)
+            self._watched = True
+        self._future = self._loop.create_future()
+        try:
+            await self._future
+        finally:
+            self._future = None
+
+    def close(self) -> None:
+        if self._watched:
+            self._loop.remove_reader(self._descriptor)
+            self._watched = False
+
+    def _wake(self) -> None:
+        if self._future is None:
+            self.close()
+        elif not self._future.done():
+            self._future.set_result(None)
+
+
+async def _writable(descriptor: int) -> None:
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[None] = loop.create_future()
+    loop.add_writer(descriptor, _wake, future)
     try:
         await future
     finally:
-        unwatch(descriptor)
+        loop.remove_writer(descriptor)
 
 
 def _wake(future: asyncio.Future[None]) -> None:
