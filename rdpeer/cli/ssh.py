@@ -30,7 +30,7 @@ def command(invocation: Invocation, stock: bool, destination: str, arguments: tu
 
     if destination.startswith("-"):  # ssh would take it for an option, and some of those run programs
         raise UsageError(
-            f"not a peer ID: {destination!r}",
+            "an option stands in the place of the ID",  # not shown: our own short ones were cut out of it
             hint="ssh's own options stand behind the ID: rdpeer ssh ID -p 22",
         )
     user, at, typed = _split(destination)

@@ -9,7 +9,7 @@ from program import Rdpeer
 @pytest.mark.parametrize("destination", ["-oKnownHostsCommand=/bin/false", "-oProxyCommand=x@735222110"])
 def test_an_option_is_no_destination(rdpeer: Rdpeer, destination: str) -> None:
     stderr = (
-        f"rdpeer: error: not a peer ID: {destination!r}\n"
+        "rdpeer: error: an option stands in the place of the ID\n"
         "rdpeer: hint: ssh's own options stand behind the ID: rdpeer ssh ID -p 22\n"
     )
     rdpeer("--server", "127.0.0.1:9", "ssh", destination, "-G", code=2, stderr=stderr)
