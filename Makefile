@@ -23,7 +23,7 @@ demo: $(READY)  ## send a file through the relay and over the direct path, both 
 	@$(BIN)/python tests/demo.py
 
 test: $(READY)  ## run the tests (under five minutes)
-	$(PYTEST) --basetemp=.cache/test -m "not slow" --numprocesses auto
+	$(PYTEST) --basetemp=.cache/test -m "not slow" --numprocesses auto --dist loadfile
 
 test-slow: $(READY)  ## run the long ones: bulk, idle, kill loops, the built wheel
 	$(PYTEST) --basetemp=.cache/test-slow -m slow

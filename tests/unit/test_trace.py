@@ -64,7 +64,8 @@ def message(**member: object) -> bytes:
     return pb.RendezvousMessage(**member).SerializeToString()  # type: ignore[arg-type]
 
 
-def test_nothing_is_wrapped_where_nobody_traces() -> None:
+def test_nothing_is_wrapped_where_nobody_traces(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "rdpeer.net.trace")
     conversation, (near, _) = Script(), memory.pair(99)
     handshake = ResponderHandshake(PEER, KEY, Gate())
     begin = handshake.on_channel
