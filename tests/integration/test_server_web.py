@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 import pytest
+import tls
 from bare_clients import Datagrams, Stream, message, until
 
 from rdpeer.errors import ConnectionLost
@@ -116,6 +118,44 @@ async def test_what_is_no_websocket_is_turned_away(server: MakeServer, said: byt
                 except ConnectionResetError:
                     assert not answer
         await until(lambda: running.connections == 0)
+
+
+@pytest.mark.parametrize("secure", [False, True])
+async def test_who_leaves_right_behind_his_request_does_no_harm(server: MakeServer, secure: bool) -> None:
+    with tls.trusted() as files:
+        options = {"tls_cert": files.cert, "tls_key": files.key} if secure else {}
+        async with server(**options) as running:
+            async with Stream(running.base + RENDEZVOUS) as client:
+                await _say_and_leave(client, HELLO % (b"/", b""), files if secure else None)
+                with suppress(ConnectionResetError):
+                    await client.reader.read()
+            await until(lambda: running.connections == 0)
+            async with Stream(running.base) as other:
+                other.send(TEST_NAT)
+                assert (await other.hear_message()).HasField("test_nat_response")
+
+
+async def _say_and_leave(client: Stream, said: bytes, files: tls.Tls | None) -> None:
+    """Both in one segment."""
+    if files is None:
+        client.writer.write(said)
+        client.writer.write_eof()
+        return
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ours = ssl.create_default_context(cafile=files.ca).wrap_bio(
+        incoming, outgoing, server_hostname="localhost"
+    )
+    while True:
+        try:
+            ours.do_handshake()
+            break
+        except ssl.SSLWantReadError:
+            client.writer.write(outgoing.read())
+            incoming.write(await client.reader.read(65536))
+    ours.write(said)
+    with suppress(ssl.SSLWantReadError):
+        ours.unwrap()
+    client.writer.write(outgoing.read())
 
 
 @pytest.mark.parametrize("said", [b"", b"GET /ws/id HTTP/1.1\r\nHost: h\r\n"])
