@@ -60,6 +60,15 @@ async def test_a_reset_is_a_lost_connection():
             await stream.receive()
 
 
+async def test_a_reset_that_was_not_heard_yet_does_not_keep_from_closing():
+    async with stream_and_socket(1000) as (stream, sock):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        sock.close()
+        await stream.close()
+        with pytest.raises(ConnectionLost):
+            await stream.receive()
+
+
 async def test_the_limit_counts_when_a_frame_is_received_not_when_it_arrives():
     async with stream_and_socket(10) as (stream, sock):
         await send(sock, encode_frame(b"welcome") + encode_frame(b"x" * 5000))

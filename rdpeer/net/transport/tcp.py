@@ -172,7 +172,7 @@ class TcpStream(asyncio.BufferedProtocol):
         unread bytes the kernel would send RST, which may overtake what was just delivered.
         """
         try:
-            with contextlib.suppress(TimeoutError):
+            with contextlib.suppress(OSError):  # TimeoutError is one; or a reset that was not heard yet
                 async with asyncio.timeout(_CLOSE_TIMEOUT):
                     while self._paused:
                         await self._room()
