@@ -125,10 +125,9 @@ class WebSocketStream(asyncio.BufferedProtocol, FrameStream):
         """The second half: False where the request does not ask for a WebSocket, which it is told, and where
         whoever asked has gone already: by TLS both may come at once."""
         assert isinstance(self._protocol, ServerProtocol)  # noqa: S101 - for the type checker
-        if self._protocol.state is not State.CONNECTING:
-            return False
-        self._protocol.send_response(self._protocol.accept(request))
-        self._flush()
+        if self._protocol.state is State.CONNECTING:
+            self._protocol.send_response(self._protocol.accept(request))
+            self._flush()
         return self._protocol.state is State.OPEN
 
     def widen(self) -> None:
