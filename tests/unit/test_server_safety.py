@@ -47,6 +47,8 @@ def ask(registrations: Registrations, datagram: bytes, now: float = 0.0) -> byte
         ("2001:db8::1", "2001:db8::1", "2001:db8::2"),
         ("fe80::/10", "fe80::1%eth0", "::ffff:192.0.2.7"),
         ("192.0.2.7", "::ffff:192.0.2.7", "::192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7", "192.0.2.8"),
+        ("::ffff:192.0.2.7/120", "::ffff:192.0.2.255", "192.0.3.0"),
     ],
 )
 def test_addresses_and_networks(entry: str, blocked: str, free: str) -> None:
