@@ -44,10 +44,15 @@ class Enrolment:
         return list(self._waiting.values())
 
     def admits(self, newcomer: Registration) -> bool:
-        """False for one that has to wait, or to go."""
+        """False for one that has to wait, or to go.
+
+        While one waits, its ID is its uuid's: nobody else takes its place under the operator's eyes.
+        """
         if self.mode is Mode.OPEN or newcomer.pk in self._keys:
+            self._waiting.pop(newcomer.id, None)
             return True
-        if self.mode is Mode.APPROVE:
+        known = self._waiting.get(newcomer.id, newcomer)
+        if self.mode is Mode.APPROVE and known.uuid == newcomer.uuid:
             self._waiting[newcomer.id] = newcomer
             self._waiting.move_to_end(newcomer.id)
             if len(self._waiting) > self._most:

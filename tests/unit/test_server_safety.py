@@ -159,6 +159,19 @@ def test_of_those_who_wait_the_oldest_gives_way() -> None:
     assert [waiting.id for waiting in enrolment.waiting] == ["first-1", "third-1"]
 
 
+def test_who_waits_first_is_who_is_approved() -> None:
+    enrolment = Enrolment(Mode.APPROVE, [PublicKey(PK)], 2)
+    first = Registration(PEER, b"u", OTHER_PK, "192.0.2.1")
+    assert not enrolment.admits(first)
+    assert not enrolment.admits(Registration(PEER, b"another", b"x" * 32, "192.0.2.2"))
+    assert enrolment.waiting == [first]
+    moved = Registration(PEER, b"u", OTHER_PK, "192.0.2.3")
+    assert not enrolment.admits(moved)
+    assert enrolment.waiting == [moved]
+    assert enrolment.admits(Registration(PEER, b"its own", PK, "192.0.2.4"))
+    assert enrolment.waiting == []
+
+
 def test_a_listed_key_passes_and_a_closed_server_remembers_nobody() -> None:
     enrolment = Enrolment(Mode.CLOSED, [PublicKey(PK)], 2)
     registrations = Registrations(Registry(), Limits(), None, enrolment)
