@@ -141,6 +141,7 @@ class Visit:
         self._scope: tuple[str, bytes] | None = None
         self._guesses = 0
         self._awaits_echo = False
+        self._locked_out = False  # told once: it may go on trying, and is not to fill our log by that
         self._gives_up = now + LOGIN_TIMEOUT
         self._heard = now
         self._next_delay = now + _TICK
@@ -246,7 +247,9 @@ class Visit:
             return self._refuse("Connection not allowed", "it does not stop guessing")
         lockout = self._door.lockout
         if refusal := lockout.refusal(self._source, now):
-            return [self._error(refusal), Guessed("too many wrong passwords came from there")]
+            news = [] if self._locked_out else [Guessed("too many wrong passwords came from there")]
+            self._locked_out = True
+            return [self._error(refusal), *news]
         if not hmac.compare_digest(login.password, digest_proof(self._door.digest, self._challenge)):
             lockout.failed(self._source, now)
             return [self._error("Wrong Password"), Guessed("the password is wrong")]

@@ -142,6 +142,7 @@ def test_the_lockout_counts_by_address_over_all_visits() -> None:
     events = visitor.log_in()
     assert ends(events) == [Guessed("too many wrong passwords came from there")]
     assert visitor.told(events) == "Please try 1 minute later"
+    assert ends(visitor.log_in()) == [], "once is enough for the log"
     assert Visitor(ours, source="192.0.2.2").log_in() == [Passed()]
     assert visitor.log_in(now=MINUTE) == [Passed()]
 
