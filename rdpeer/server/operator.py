@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -136,7 +136,7 @@ class Operator:
     async def block(self, entry: str) -> None:
         """An address, a network or an ID is not served from now on."""
         entry = _checked(entry)
-        await self.disk.do(lambda database: database.block(entry))
+        await self._write(lambda database: database.block(entry))
         self.blocked.add(entry)
         self._apply_blocks(self.options.read_blocklist())
 
@@ -145,7 +145,7 @@ class Operator:
         if entry not in self.blocked:
             in_file = entry in self.options.read_blocklist()
             raise UsageError(f"{entry} is blocked by the file" if in_file else f"{entry} is not blocked")
-        await self.disk.do(lambda database: database.unblock(entry))
+        await self._write(lambda database: database.unblock(entry))
         self.blocked.discard(entry)
         self._apply_blocks(self.options.read_blocklist())
 
@@ -165,7 +165,7 @@ class Operator:
         registration = self.enrolment.take(peer_id)
         if registration is None:
             raise UsageError(f"{peer_id} does not wait for approval")
-        await self.disk.do(lambda database: database.save([registration]))
+        await self._write(lambda database: database.save([registration]))
         self.registry.save(registration)
 
     async def remove(self, peer_id: str) -> None:
@@ -174,7 +174,7 @@ class Operator:
             return
         if peer_id not in self.registry.peers:
             raise UsageError(f"{peer_id} is not known")
-        await self.disk.do(lambda database: database.remove(peer_id))
+        await self._write(lambda database: database.remove(peer_id))
         self.registry.remove(peer_id)
 
     def rotate(self, days: float) -> Row:
@@ -189,6 +189,12 @@ class Operator:
     async def backup(self, folder: Path) -> None:
         """Copies keys and database into the new ``folder``, which then is a data folder."""
         await self.disk.do(lambda database: back_up(database, self.options.data_dir, folder))
+
+    async def _write(self, work: Callable[[Database], None]) -> None:
+        try:
+            await self.disk.do(work)
+        except sqlite3.Error as error:
+            raise UsageError(f"it could not be written: {error}") from None
 
     def _peer(self, peer: Peer, now: float) -> Row:
         registration = peer.registration

@@ -123,6 +123,17 @@ async def test_a_newcomer_is_approved_and_removed(server: MakeServer, tmp_path: 
             assert await ask(tmp_path, "peers") == []
 
 
+async def test_a_full_disk_is_told_and_survived(server: MakeServer, tmp_path: Path) -> None:
+    async with server(data_dir=tmp_path, enrol=Mode.APPROVE) as running:
+        with Datagrams(running) as peer:
+            await peer.ask(registration())
+        await running.operator.disk.do(lambda database: database._connection.execute("PRAGMA query_only = 1"))
+        for do, arguments in (("block", {"entry": "10.0.0.1"}), ("approve", {"id": PEER})):
+            with pytest.raises(UsageError, match="could not be written"):
+                await ask(tmp_path, do, **arguments)
+        assert (await ask(tmp_path, "status"))[0]["blocked"] == 0
+
+
 async def counts(running: Server, key: PublicKey, token: str) -> bool:
     """Whether both services take ``key``."""
     async with (
