@@ -3,12 +3,17 @@ in and out of order. A case's name and first line stand in docs/DIFFERENCES.md w
 
 from __future__ import annotations
 
+import asyncio
+
+from rdpeer.net.askers import TcpAsker
 from rdpeer.server.compare import Case, Side
 from rdpeer.values import Endpoint
 from rdpeer.wire import rendezvous_pb2 as wire
 from rdpeer.wire.endpoints import mangle
 
 QUERY, RELAY = -1, 1
+
+_APART = 0.1
 
 Message = wire.RendezvousMessage
 
@@ -348,11 +353,17 @@ async def requesting_a_relay_of_nobody(side: Side) -> None:
 # the relay (9.5)
 
 
+async def _arrive(side: Side, leg: TcpAsker, request: Message) -> None:
+    """One leg, some time before the next: hbbr misses two that come at the same instant (13)."""
+    side.say(leg, request)
+    await asyncio.sleep(_APART)
+
+
 async def relayed_pair(side: Side) -> None:
     """Two legs with one token, and what they say before they are joined and after."""
     one, two = await side.tcp("one leg", RELAY), await side.tcp("the other leg", RELAY)
     for leg in (one, two):
-        side.say(leg, side.relay())
+        await _arrive(side, leg, side.relay())
         leg.send_raw(b"early ")
     await side.hears_raw(one, 6)
     await side.hears_raw(two, 6)
@@ -364,7 +375,7 @@ async def relay_without_the_key(side: Side) -> None:
     """Two legs with no key."""
     one, two = await side.tcp("one leg", RELAY), await side.tcp("the other leg", RELAY)
     for leg in (one, two):
-        side.say(leg, side.relay(licence_key=""))
+        await _arrive(side, leg, side.relay(licence_key=""))
     one.send_raw(b"hello")
     await side.hears_raw(two, 5)
 
@@ -387,7 +398,7 @@ async def third_leg(side: Side) -> None:
     """A leg with the token of a pair that was joined before."""
     one, two = await side.tcp("one leg", RELAY), await side.tcp("the other leg", RELAY)
     for leg in (one, two):
-        side.say(leg, side.relay())
+        await _arrive(side, leg, side.relay())
     one.send_raw(b"joined")
     await side.hears_raw(two, 6)
     third = await side.tcp("a third leg", RELAY)
@@ -399,7 +410,7 @@ async def half_close(side: Side) -> None:
     """One leg ends its direction; the other one goes on."""
     one, two = await side.tcp("one leg", RELAY), await side.tcp("the other leg", RELAY)
     for leg in (one, two):
-        side.say(leg, side.relay())
+        await _arrive(side, leg, side.relay())
     one.send_raw(b"question")
     one.end()
     await side.hears_raw(two, 8)
