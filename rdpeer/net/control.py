@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from rdpeer.errors import RdpeerError, UsageError
+
+log = logging.getLogger(__name__)
 
 Listener = socket.socket
 
@@ -106,6 +109,9 @@ async def _answered(question: Row, answer: Answer) -> AsyncIterator[Row]:
             yield row
     except RdpeerError as error:
         yield {"error": str(error), "hint": error.hint}
+    except Exception as error:  # a bug: the one visitor suffers, the server goes on
+        log.exception("the question %.100r", question)
+        yield {"error": f"internal error: {error!r}", "hint": None}
     else:
         yield _END
 

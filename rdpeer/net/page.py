@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import Callable
-from contextlib import suppress
+
+log = logging.getLogger(__name__)
 
 _LONGEST_HEAD = 8 * 1024
 _PATIENCE = 5.0
@@ -27,14 +29,17 @@ async def serve_page(listener: socket.socket, path: str, render: Callable[[], st
 
 async def _serve_one(sock: socket.socket, path: str, render: Callable[[], str]) -> None:
     reader, writer = await asyncio.open_connection(sock=sock, limit=_LONGEST_HEAD)
-    with suppress(
-        OSError, asyncio.LimitOverrunError, asyncio.IncompleteReadError
-    ):  # its visitor gave up, or raves
+    try:
         async with asyncio.timeout(_PATIENCE):
             head = await reader.readuntil(b"\r\n\r\n")
             writer.write(_response(head, path, render))
             await writer.drain()
-    writer.close()
+    except (OSError, asyncio.LimitOverrunError, asyncio.IncompleteReadError):
+        return  # its visitor gave up, or raves
+    except Exception:  # a bug: the one visitor suffers, the server goes on
+        log.exception("the page %s", path)
+    finally:
+        writer.close()
 
 
 def _response(head: bytes, path: str, render: Callable[[], str]) -> bytes:

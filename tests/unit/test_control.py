@@ -22,6 +22,8 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="Unix sockets")
 async def answer(question: Row) -> AsyncIterator[Row]:
     if question == {"do": "fail"}:
         raise UsageError("no way", hint="another one")
+    if question == {"do": "crash"}:
+        raise ZeroDivisionError
     for number in range(question["count"]):
         yield {"number": number}
 
@@ -47,6 +49,14 @@ async def test_answers_come_in_order_and_errors_as_errors(tmp_path: Path) -> Non
         with pytest.raises(UsageError, match="no way") as raised:
             await control.ask(path, {"do": "fail"})
         assert raised.value.hint == "another one"
+
+
+async def test_a_bug_in_one_answer_ends_that_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with served(tmp_path / "s"):
+        with pytest.raises(UsageError, match="internal error: ZeroDivisionError"):
+            await control.ask(tmp_path / "s", {"do": "crash"})
+        assert await control.ask(tmp_path / "s", {"count": 1}) == [{"number": 0}]
+    assert "ZeroDivisionError" in caplog.text
 
 
 async def test_nobody_listens(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -46,9 +46,9 @@ def test_each_metric_has_its_type_and_value() -> None:
 
 
 @asynccontextmanager
-async def page() -> AsyncIterator[int]:
+async def page(render: Callable[[], str] = lambda: "text\n") -> AsyncIterator[int]:
     with listen_locally(Endpoint("127.0.0.1", 0)) as listener:
-        serving = asyncio.create_task(serve_page(listener, "/metrics", lambda: "text\n"))
+        serving = asyncio.create_task(serve_page(listener, "/metrics", render))
         yield listener.getsockname()[1]
         serving.cancel()
         await asyncio.wait([serving])
@@ -77,6 +77,14 @@ async def test_the_page_is_there_and_no_other() -> None:
         for nonsense in (b"", b"\xff" * 20_000, b"GET /metrics"):
             assert await get(port, nonsense) == (b"", b"")
         assert (await get(port, b"GET /metrics HTTP/1.1\r\n\r\n"))[1] == b"text\n"
+
+
+async def test_a_page_that_cannot_be_made_is_told_and_survived(caplog: pytest.LogCaptureFixture) -> None:
+    texts = iter(["text\n"])
+    async with page(lambda: render({}) if caplog.text == "" else next(texts)) as port:
+        assert await get(port, b"GET /metrics HTTP/1.1\r\n\r\n") == (b"", b"")
+        assert (await get(port, b"GET /metrics HTTP/1.1\r\n\r\n"))[1] == b"text\n"
+    assert "KeyError" in caplog.text
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "192.0.2.1", "::"])
