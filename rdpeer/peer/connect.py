@@ -32,9 +32,10 @@ from rdpeer.peer import handshaking
 from rdpeer.peer.by_udp import UdpRequest, hole_v6
 from rdpeer.peer.desktop import NOT_ENCRYPTED, Desktop, DesktopPerson
 from rdpeer.peer.handshaking import Initiating
-from rdpeer.peer.moving import Relayed, moving, reflectors_of
+from rdpeer.peer.moving import moving
 from rdpeer.peer.paths import Attempt, VerifiedPath, race
-from rdpeer.peer.setup import why_relayed, within
+from rdpeer.peer.relayed import Relayed
+from rdpeer.peer.setup import reflectors_of, why_relayed, within
 from rdpeer.peer.trust import Trust
 from rdpeer.peer.ways import Ways
 from rdpeer.protocol.choice import SecretNeeded, choose_method

@@ -20,8 +20,9 @@ from rdpeer.net.link import Link, Offer
 from rdpeer.net.transport import FrameStream
 from rdpeer.peer import handshaking
 from rdpeer.peer.arrivals import Arrivals
-from rdpeer.peer.moving import Relayed, moving
+from rdpeer.peer.moving import moving
 from rdpeer.peer.register import Member
+from rdpeer.peer.relayed import Relayed
 from rdpeer.peer.services import Busy, Guest, Service
 from rdpeer.peer.surroundings import look_around
 from rdpeer.peer.visits import Reception

@@ -11,8 +11,7 @@ from rdpeer.errors import NoPath
 from rdpeer.net.driver import converse
 from rdpeer.net.gathering import datagram_socket
 from rdpeer.net.stun import reflexive
-from rdpeer.peer.moving import reflectors_of
-from rdpeer.peer.setup import rendezvous_server, why_relayed, within
+from rdpeer.peer.setup import reflectors_of, rendezvous_server, why_relayed, within
 from rdpeer.protocol.nat import Mapping, Nat, NatProbe
 from rdpeer.settings import Settings
 from rdpeer.values import Endpoint, ServerAddress

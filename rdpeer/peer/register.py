@@ -10,8 +10,7 @@ from typing import Any
 
 from rdpeer.errors import RdpeerError
 from rdpeer.net.driver import converse
-from rdpeer.peer.moving import reflectors_of
-from rdpeer.peer.setup import rendezvous_server, why_relayed, within
+from rdpeer.peer.setup import reflectors_of, rendezvous_server, why_relayed, within
 from rdpeer.protocol.answer import Answer, Responder
 from rdpeer.protocol.line_registration import LineRegistration
 from rdpeer.protocol.notifications import Notification

@@ -24,7 +24,7 @@ from rdpeer.net.stun import reflexive
 from rdpeer.net.tasks import beside
 from rdpeer.net.transport import FrameStream
 from rdpeer.net.transport.udp_stream import UdpStream
-from rdpeer.peer.moving import Relayed
+from rdpeer.peer.relayed import Relayed
 from rdpeer.protocol.candidates import (
     MOST_CANDIDATES,
     Candidate,

@@ -10,7 +10,7 @@ from rdpeer.errors import DeadlineExceeded, UsageError
 from rdpeer.net.outbound import outbound
 from rdpeer.protocol.question import RendezvousServer
 from rdpeer.settings import Settings
-from rdpeer.values import WebAddress
+from rdpeer.values import ServerAddress, WebAddress
 
 
 def rendezvous_server(settings: Settings) -> RendezvousServer:
@@ -47,3 +47,9 @@ async def within(seconds: float | None) -> AsyncIterator[asyncio.Timeout]:
         if not limit.expired():
             raise
         raise DeadlineExceeded(f"not done within the {seconds:g} s of --timeout") from None
+
+
+def reflectors_of(server: RendezvousServer, stun: ServerAddress | None) -> list[ServerAddress]:
+    """Who may tell how our datagrams look from outside: the STUN server that is set, and an rdpeer server."""
+    own = [] if isinstance(server.address, WebAddress) else [server.address]
+    return [stun, *own] if stun else own

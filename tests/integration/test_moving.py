@@ -23,7 +23,8 @@ from rdpeer.net.transport.tcp import TcpListener
 from rdpeer.peer import moving as module
 from rdpeer.peer import search
 from rdpeer.peer.connect import Way, pipe
-from rdpeer.peer.moving import Relayed, moving
+from rdpeer.peer.moving import moving
+from rdpeer.peer.relayed import Relayed
 from rdpeer.peer.services import Standard
 from rdpeer.peer.ways import Ways
 from rdpeer.protocol import joining
