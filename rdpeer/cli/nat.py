@@ -12,6 +12,7 @@ from rdpeer.cli.common import Command, Invocation, run
 if TYPE_CHECKING:
     from rdpeer.peer.nat import View
     from rdpeer.protocol.nat import Nat
+    from rdpeer.values import ServerAddress
 
 _UNANSWERED = 3
 
@@ -45,14 +46,15 @@ def command(invocation: Invocation) -> int:
         voice.answer(f"mapping: {situation.value}, {found.reason or situation.mapping}")
         voice.answer(f"local: {found.local}")
         voice.answer(f"external: {_external(found)}")
-        voice.answer(f"external by UDP: {_by_udp(view)}")
+        voice.answer(f"external by UDP: {_by_udp(view, settings.stun)}")
         voice.answer(f"direct paths: {situation.meaning}")
     return _UNANSWERED if situation is Situation.UNKNOWN else 0
 
 
-def _by_udp(view: View) -> str:
+def _by_udp(view: View, stun: ServerAddress | None) -> str:
     if not view.udp:
-        return "unknown; stock servers do not tell it, a STUN server does (--stun)"
+        no_answer = f"no answer from the STUN server {stun}" if stun else "a STUN server does (--stun)"
+        return f"unknown; stock servers do not tell it, {no_answer}"
     seen = " and ".join(map(str, view.udp))
     if len(view.udp) > 1:
         return f"{seen}, another port for each destination"

@@ -66,14 +66,14 @@ if TYPE_CHECKING:
 @click.option("--blocklist", metavar="FILE", help="Addresses, networks and IDs that are not served.")
 @click.option(
     "--single-bandwidth",
-    metavar="MB/S",
+    metavar="MBIT/S",
     type=float,
     envvar=["RDPEER_SERVE_SINGLE_BANDWIDTH", "SINGLE_BANDWIDTH"],
     help="Megabits a second of one relayed pair, both ways; no limit unless given.",
 )
 @click.option(
     "--total-bandwidth",
-    metavar="MB/S",
+    metavar="MBIT/S",
     type=float,
     envvar=["RDPEER_SERVE_TOTAL_BANDWIDTH", "TOTAL_BANDWIDTH"],
     help="Megabits a second of all relayed pairs together.",
@@ -81,7 +81,7 @@ if TYPE_CHECKING:
 @click.option("--blacklist", metavar="FILE", help="Addresses and networks whose pairs are slowed down.")
 @click.option(
     "--limit-speed",
-    metavar="MB/S",
+    metavar="MBIT/S",
     type=float,
     envvar=["RDPEER_SERVE_LIMIT_SPEED", "LIMIT_SPEED"],
     help="To how much; 32 unless given.",

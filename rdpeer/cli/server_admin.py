@@ -105,7 +105,7 @@ def unblock(context: click.Context, entry: str) -> None:
 @click.argument("peer", metavar="ID")
 @click.pass_context
 def approve(context: click.Context, peer: str) -> None:
-    """Let a peer in that waits for approval, with the key that it showed."""
+    """Let a peer in that waits, with the key that it showed."""
     _ask(context, "approve", id=peer)
 
 

@@ -316,8 +316,12 @@ class Listener:
             self._tell_end(guest, error)
 
     def _tell_end(self, guest: Guest | Reception, error: RdpeerError | OSError) -> None:
-        """A guest that just goes is the rule (ssh does not wait for its proxy), and no news."""
-        (self.detail if isinstance(error, ConnectionLost) else self.report)(f"{guest}: {error}")
+        """A guest that just goes is the rule (ssh does not wait for its proxy), and no news.
+
+        An OSError is of what the guest was connected with here: the target, or the program's pipes.
+        """
+        what = f"our end failed: {error.strerror or error}" if isinstance(error, OSError) else str(error)
+        (self.detail if isinstance(error, ConnectionLost) else self.report)(f"{guest}: {what}")
 
     # Tasks
 

@@ -82,7 +82,7 @@ class _Search:
         outside = [Candidate(Transport.UDP, seen) for seen in await asyncio.gather(*asking) if seen]
         if not outside:
             self._tell(
-                "nobody says how our UDP looks from outside: no STUN server, no rdpeer server is known"
+                "nobody says how our UDP looks from outside: no answer from a STUN server or an rdpeer server"
             )
         return chosen([*outside, *gathering.candidates], self._surroundings)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from rdpeer.errors import RdpeerError
 from rdpeer.net.transport.dial import first_to_answer
-from rdpeer.peer.nat import probe
+from rdpeer.peer.nat import Situation, probe
 from rdpeer.peer.ways import RELAY_WITHIN
 from rdpeer.protocol.answer import Responder
 from rdpeer.protocol.relays import Relays
@@ -39,4 +39,4 @@ async def _look_at_nat(responder: Responder, detail: Tell) -> None:
         return
     responder.mapping = found.mapping
     reason = f" ({found.reason})" if found.reason else ""
-    detail(f"the NAT in front of us: {found.mapping.name.lower()}{reason}")
+    detail(f"the NAT in front of us: {Situation.of(found).value}{reason}")

@@ -67,7 +67,7 @@ class World:
             program = self.peer(host)
             listening = program.follow("listen", "-v", "--open", "--exec", "cat", stdin=DEVNULL)
             listening.said(INVITATION)
-            listening.said("rdpeer: the NAT in front of us: (?!unknown).*")
+            listening.said("rdpeer: the NAT in front of us: (open|cone|symmetric)")
             self.listeners[host.space.name] = program("id").strip()
         return self.listeners[host.space.name]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from subprocess import PIPE
@@ -136,6 +137,17 @@ def test_a_target_that_is_closed(network: Network, closed: str) -> None:
     stderr = re.compile(f"rdpeer: error: the peer cannot reach the target: {closed}: .*refused.*\n")
     network.connect(code=11, stderr=stderr)
     told_by(listener, f"rdpeer: .*: refused, the target cannot be reached: {closed}: .*refused.*")
+
+
+def test_a_target_that_resets(network: Network) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        listener = network.listen("--open", "--to", f"127.0.0.1:{server.getsockname()[1]}")
+        connecting = network.connecting(stdin=PIPE)
+        connection, _ = server.accept()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.close()
+        told_by(listener, "rdpeer: .*: our end failed: Connection reset by peer")
+        connecting.end("rdpeer: error: the peer could not read .*: Connection reset by peer", code=9)
 
 
 def test_a_named_target(network: Network, upper: str, closed: str) -> None:

@@ -14,7 +14,7 @@ from program import Rdpeer
 from rdpeer.cli.nat import _by_udp, _external
 from rdpeer.peer.nat import Situation, View
 from rdpeer.protocol.nat import Mapping, Nat
-from rdpeer.values import Endpoint
+from rdpeer.values import Endpoint, ServerAddress
 
 LOCAL, PUBLIC = Endpoint("192.168.1.7", 5000), Endpoint("198.51.100.20", 5000)
 
@@ -81,4 +81,10 @@ A, B = Endpoint("198.51.100.20", 61), Endpoint("198.51.100.20", 62)
 )
 def test_what_is_seen_by_udp(seen: tuple[Endpoint, ...], told: str) -> None:
     nat = Nat(Mapping.UNKNOWN, LOCAL, (), None, "why")
-    assert re.fullmatch(told, _by_udp(View(nat, seen, 61)))
+    assert re.fullmatch(told, _by_udp(View(nat, seen, 61), None))
+
+
+def test_a_stun_server_that_does_not_answer() -> None:
+    nat = Nat(Mapping.UNKNOWN, LOCAL, (), None, "why")
+    told = _by_udp(View(nat, (), 61), ServerAddress("stun.example", 3478))
+    assert told.endswith("no answer from the STUN server stun.example:3478")
