@@ -12,6 +12,7 @@ import errno
 import logging
 import socket
 from collections.abc import AsyncIterator
+from typing import Any
 
 from rdpeer.errors import RemoteProtocolError
 from rdpeer.net import trace
@@ -136,19 +137,11 @@ class TracedConnection(Connection):
 
 
 async def accept(listener: Listener) -> AsyncIterator[Connection]:
-    """Connections as they come, until it is cancelled. Out of file descriptors it rests and tries again."""
+    """Connections as they come, until it is cancelled."""
     kind = TracedConnection if trace.is_on() else Connection
-    loop = asyncio.get_running_loop()
     listener.setblocking(False)
     while True:
-        try:
-            sock, address = await loop.sock_accept(listener)
-        except OSError as error:
-            exhausted = error.errno in _OUT_OF_RESOURCES  # else the caller was gone before we came
-            if exhausted:
-                log.error("cannot accept connections: %s", error.strerror)
-            await asyncio.sleep(_REST if exhausted else 0)
-            continue
+        sock, address = await next_caller(listener)
         try:
             _prepare(sock)
         except OSError:
@@ -156,6 +149,20 @@ async def accept(listener: Listener) -> AsyncIterator[Connection]:
             continue
         yield kind(sock, Endpoint.of(address))
         await asyncio.sleep(0)  # whoever connects without end leaves others their turn
+
+
+async def next_caller(listener: Listener) -> tuple[socket.socket, Any]:
+    """The next connection at ``listener``, which does not block: its socket, and the address of its far end.
+    Out of file descriptors it rests and tries again."""
+    loop = asyncio.get_running_loop()
+    while True:
+        try:
+            return await loop.sock_accept(listener)
+        except OSError as error:
+            exhausted = error.errno in _OUT_OF_RESOURCES  # else the caller was gone before we came
+            if exhausted:
+                log.error("cannot accept connections: %s", error.strerror)
+            await asyncio.sleep(_REST if exhausted else 0)
 
 
 def _prepare(sock: socket.socket) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from rdpeer.errors import RdpeerError, UsageError
+from rdpeer.net.connections import next_caller
 
 log = logging.getLogger(__name__)
 
@@ -61,10 +62,9 @@ def listen(path: Path) -> Listener:
 
 async def serve(listener: Listener, answer: Answer) -> None:
     """Answers until it is cancelled."""
-    loop = asyncio.get_running_loop()
     async with asyncio.TaskGroup() as visits:
         while True:
-            sock, _ = await loop.sock_accept(listener)
+            sock, _ = await next_caller(listener)
             visits.create_task(_serve_one(sock, answer))
 
 

@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 log = logging.getLogger(__name__)
 
+from rdpeer.net.connections import next_caller
+
 _LONGEST_HEAD = 8 * 1024
 _PATIENCE = 5.0
 _AT_ONCE = 16
@@ -16,13 +18,12 @@ _AT_ONCE = 16
 
 async def serve_page(listener: socket.socket, path: str, render: Callable[[], str]) -> None:
     """Answers GET requests for ``path`` with the text that ``render`` gives, until it is cancelled."""
-    loop = asyncio.get_running_loop()
     listener.setblocking(False)
     turns = asyncio.Semaphore(_AT_ONCE)
     async with asyncio.TaskGroup() as visits:
         while True:
             await turns.acquire()
-            sock, _ = await loop.sock_accept(listener)
+            sock, _ = await next_caller(listener)
             visit = visits.create_task(_serve_one(sock, path, render))
             visit.add_done_callback(lambda _: turns.release())
 

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from exhaustion import out_of_descriptors
 
 from rdpeer.errors import RdpeerError, UsageError
 from rdpeer.net import control
@@ -57,6 +58,14 @@ async def test_a_bug_in_one_answer_ends_that_alone(tmp_path: Path, caplog: pytes
             await control.ask(tmp_path / "s", {"do": "crash"})
         assert await control.ask(tmp_path / "s", {"count": 1}) == [{"number": 0}]
     assert "ZeroDivisionError" in caplog.text
+
+
+async def test_it_answers_again_when_there_are_descriptors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out_of_descriptors(monkeypatch)
+    async with served(tmp_path / "s"):
+        assert await control.ask(tmp_path / "s", {"count": 1}) == [{"number": 0}]
 
 
 async def test_nobody_listens(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+from exhaustion import out_of_descriptors
 
 from rdpeer.errors import UsageError
 from rdpeer.net.page import serve_page
@@ -66,6 +67,12 @@ async def get(port: int, request: bytes) -> tuple[bytes, bytes]:
         head, body = b"", b""
     writer.close()
     return head.partition(b"\r\n")[0], body
+
+
+async def test_it_is_there_again_when_descriptors_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    out_of_descriptors(monkeypatch)
+    async with page() as port:
+        assert await get(port, b"GET /metrics HTTP/1.1\r\n\r\n") == (b"HTTP/1.1 200 OK", b"text\n")
 
 
 async def test_the_page_is_there_and_no_other() -> None:
