@@ -13,8 +13,9 @@ from collections.abc import Coroutine, Iterable, Mapping
 from typing import NamedTuple
 
 from rdpeer.net.connections import Connection, Listener, accept
+from rdpeer.net.stream_connections import StreamConnection
 from rdpeer.net.tls import reason_of
-from rdpeer.net.web import WebVisitor, greet
+from rdpeer.net.web import greet
 from rdpeer.server.admission import Admission
 from rdpeer.server.forwarded import TrustedProxies
 from rdpeer.server.journal import Journal
@@ -70,29 +71,33 @@ class Web:
 
     async def _visit(self, number: int, connection: Connection, own: Door) -> None:
         try:
-            async with asyncio.timeout(self._patience):
-                visitor = await greet(connection, self._tls, MAX_FRAME)
-        except OSError as error:  # TimeoutError is one
-            why = "silent" if isinstance(error, TimeoutError) else reason_of(error)
-            self._journal.note("connection", "refused", connection.remote, why=why)
-            return
+            guest = await self._greet(connection, own)
         except Exception:  # a bug: the one visitor suffers, the server goes on
             log.exception("web: %s", connection.remote)
             return
         finally:
             connection.close()
             self._hall.leave(number)
-        await self._let_in(visitor, own)
+        if guest is not None:
+            door, let_in = guest
+            await door.reception.receive(let_in, door.serve)
 
-    async def _let_in(self, visitor: WebVisitor, own: Door) -> None:
-        door = self._door(visitor.path, own)
+    async def _greet(self, connection: Connection, own: Door) -> tuple[Door, StreamConnection] | None:
+        """The visitor, and where he wants to; None for one that was turned away, and has gone."""
+        try:
+            async with asyncio.timeout(self._patience):
+                visitor = await greet(connection, self._tls, MAX_FRAME)
+        except OSError as error:  # TimeoutError is one
+            why = "silent" if isinstance(error, TimeoutError) else reason_of(error)
+            self._journal.note("connection", "refused", connection.remote, why=why)
+            return None
         remote = self._proxies.client(visitor.stream.remote, visitor.forwarded_for)
         let_in = visitor.let_in(remote)
         if let_in is None:
             self._journal.note("connection", "refused", remote, why="it asked for no WebSocket")
             await visitor.stream.close()
-            return
-        await door.reception.receive(let_in, door.serve)
+            return None
+        return self._door(visitor.path, own), let_in
 
     def _door(self, path: str, own: Door) -> Door:
         for known in (RENDEZVOUS_PATH, RELAY_PATH):

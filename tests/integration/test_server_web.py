@@ -187,6 +187,19 @@ async def test_those_who_have_not_said_what_they_want_are_counted_too(server: Ma
         assert await second.ended()
 
 
+async def test_who_was_turned_away_counts_until_he_goes(server: MakeServer) -> None:
+    async with (
+        server(limits=Limits(connections_per_address=1)) as running,
+        Stream(running.base + RENDEZVOUS) as first,
+    ):
+        first.writer.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert (await first.reader.readline()).startswith(b"HTTP/1.1 426 ")
+        async with Stream(running.base + RELAY) as second:
+            second.writer.write(HELLO % (b"/", b""))
+            with suppress(ConnectionResetError):
+                assert await second.reader.read(1) == b""
+
+
 @pytest.mark.parametrize(
     ("trusted", "header", "let_in"),
     [
