@@ -7,9 +7,9 @@ import logging
 import socket
 from collections.abc import Callable
 
-log = logging.getLogger(__name__)
-
 from rdpeer.net.connections import next_caller
+
+log = logging.getLogger(__name__)
 
 _LONGEST_HEAD = 8 * 1024
 _PATIENCE = 5.0
