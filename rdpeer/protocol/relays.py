@@ -51,13 +51,16 @@ class Relays:
         return self._server.offset(1)
 
     def read(self, text: str) -> ServerAddress:
-        """The relay that ``text`` from the wire means; ValueError where it is none."""
+        """The relay that ``text`` from the wire means; ValueError where it is none, or has no port that we
+        could ``reach`` it at."""
         if not text:
             return self.own
         host, port = split_host_port(text)
         if not self._server.is_loopback and _is_the_server(host):
             return ServerAddress(self._server.host, port or self.own.port)
-        return ServerAddress(host.lower(), RELAY_PORT if port is None else port)
+        relay = ServerAddress(host.lower(), RELAY_PORT if port is None else port)
+        self.reach(relay)
+        return relay
 
     def name(self, text: str, now: float) -> None:
         """The server named this relay, in PunchHole or FetchLocalAddr. What cannot be read is passed over."""

@@ -35,6 +35,14 @@ def test_what_is_no_name(text: str) -> None:
         Relays(ServerAddress("rs.example")).read(text)
 
 
+def test_a_relay_whose_websocket_has_no_port() -> None:
+    relays = Relays(ServerAddress.parse("wss://rs.example"))
+    with pytest.raises(ValueError, match="not a port"):
+        relays.read("203.0.113.5:65534")
+    assert relays.theirs("203.0.113.5:65534") == relays.own
+    assert relays.read("203.0.113.5:65533") == ServerAddress("203.0.113.5", 65533)
+
+
 def test_the_server_s_own_relay_by_its_address() -> None:
     relays = Relays(ServerAddress("rs.example"))
     relay = ServerAddress("203.0.113.5", 21117)
