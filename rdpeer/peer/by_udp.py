@@ -12,8 +12,8 @@ from rdpeer.net.driver import converse
 from rdpeer.net.interfaces import ROUTED_V6, address_towards
 from rdpeer.net.outbound import outbound
 from rdpeer.net.stun import reflexive
+from rdpeer.net.transport import FrameStream
 from rdpeer.net.transport.udp_hole import UdpHole
-from rdpeer.net.transport.udp_stream import UdpStream
 from rdpeer.protocol.handshake import MAX_PAYLOAD
 from rdpeer.protocol.question import RendezvousServer
 from rdpeer.protocol.relays import Relays
@@ -41,7 +41,7 @@ class UdpRequest:
     relays: Relays
     reflectors: Sequence[ServerAddress]
 
-    async def meet(self) -> UdpStream:
+    async def meet(self) -> FrameStream:
         """A stream to whoever is there. Raises NoPath, IdentityMismatch."""
         await asyncio.sleep(UDP_DELAY)
         with closing(_hole("0.0.0.0")) as hole:  # noqa: S104 - as in UdpHole.open
@@ -65,7 +65,7 @@ class UdpRequest:
         raise NoPath("the server does not pass it on, or the peer does not take it")
 
 
-async def call(hole: UdpHole, endpoint: Endpoint) -> UdpStream:
+async def call(hole: UdpHole, endpoint: Endpoint) -> FrameStream:
     """A stream from ``hole`` to ``endpoint``, where the peer accepts. Raises NoPath."""
     try:
         return await hole.connect(endpoint, limit=MAX_PAYLOAD, timeout=MEET_FOR)

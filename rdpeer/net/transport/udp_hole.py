@@ -2,6 +2,7 @@
 
 Both send empty datagrams to each other at the same time, until one hears the other: each opens its own
 NAT for what the other one sends. The initiator then connects, and the responder accepts what is not empty.
+The stream of frames is imported only then: whoever is met in another way is not to wait for it.
 """
 
 from __future__ import annotations
@@ -14,8 +15,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Self
 
 from rdpeer.net import trace
-from rdpeer.net.transport import udp_stream
-from rdpeer.net.transport.udp_stream import UdpStream
+from rdpeer.net.transport import FrameStream
 from rdpeer.values import Endpoint
 
 _FIRST_WAIT, _LONGEST_WAIT, _SLOWER = 0.02, 0.2, 1.5
@@ -57,20 +57,26 @@ class UdpHole:
             if repetitions_left:
                 await asyncio.sleep(random.uniform(0.010, 0.029))  # noqa: S311 - stock's own spread
 
-    async def connect(self, remote: Endpoint, *, limit: int, timeout: float) -> UdpStream:
+    async def connect(self, remote: Endpoint, *, limit: int, timeout: float) -> FrameStream:
         """A stream to ``remote``, which accepts at the same time.
 
         ``limit``: longest payload taken, in bytes. ``timeout``: seconds. Raises OSError; TimeoutError where
         nobody answered.
         """
+        from rdpeer.net.transport import udp_stream
+
         async with _bounded(remote, timeout):
+            udp_stream.hear_only(self.socket, remote)
             await self._punch(remote, lambda datagram: True)
             self._taken = True
             return await udp_stream.connect(self.socket, remote, limit=limit, timeout=timeout)
 
-    async def accept(self, remote: Endpoint, *, limit: int, timeout: float) -> UdpStream:
+    async def accept(self, remote: Endpoint, *, limit: int, timeout: float) -> FrameStream:
         """As :meth:`connect`, at the end that is called."""
+        from rdpeer.net.transport import udp_stream
+
         async with _bounded(remote, timeout):
+            udp_stream.hear_only(self.socket, remote)
             first = await self._punch(remote, bool)
             self._taken = True
             return await udp_stream.accept(self.socket, remote, limit=limit, timeout=timeout, first=first)
@@ -82,7 +88,6 @@ class UdpHole:
 
     async def _punch(self, remote: Endpoint, enough: Callable[[bytes], bool]) -> bytes:
         """The first datagram from ``remote`` that is ``enough``."""
-        udp_stream.hear_only(self.socket, remote)
         trace.happened(f"udp {remote}", "empty datagrams go there until one comes")
         wait = _FIRST_WAIT
         while True:
