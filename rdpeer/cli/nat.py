@@ -53,8 +53,9 @@ def command(invocation: Invocation) -> int:
 
 def _by_udp(view: View, stun: ServerAddress | None) -> str:
     if not view.udp:
-        no_answer = f"no answer from the STUN server {stun}" if stun else "a STUN server does (--stun)"
-        return f"unknown; stock servers do not tell it, {no_answer}"
+        if stun:
+            return f"unknown; no answer by IPv4 from the STUN server {stun}"
+        return "unknown; by IPv4, an rdpeer server tells it, or a STUN server (--stun)"
     seen = " and ".join(map(str, view.udp))
     if len(view.udp) > 1:
         return f"{seen}, another port for each destination"

@@ -87,4 +87,4 @@ def test_what_is_seen_by_udp(seen: tuple[Endpoint, ...], told: str) -> None:
 def test_a_stun_server_that_does_not_answer() -> None:
     nat = Nat(Mapping.UNKNOWN, LOCAL, (), None, "why")
     told = _by_udp(View(nat, (), 61), ServerAddress("stun.example", 3478))
-    assert told.endswith("no answer from the STUN server stun.example:3478")
+    assert told.endswith("no answer by IPv4 from the STUN server stun.example:3478")
