@@ -126,6 +126,25 @@ async def test_what_cannot_be_dialled_is_said_and_the_port_still_listens(
         assert "no route" in near.failure
 
 
+async def test_dialling_again_forgets_why_it_failed_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    reachable = False
+
+    async def at_last(endpoint: Endpoint, **_: object) -> socket.socket:
+        if not reachable:
+            raise OSError(errno.ENETUNREACH, "no route")
+        await asyncio.Event().wait()
+        raise AssertionError("unreachable")
+
+    monkeypatch.setattr(module, "connected", at_last)
+    there = Endpoint("203.0.113.9", 9)
+    async with holes(1) as (near,):
+        await near.dial(there)
+        assert "no route" in near.failure
+        reachable = True
+        await near.dial(there)
+        assert not near.failure
+
+
 async def test_closing_gives_up_what_is_pending() -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=1) as deaf:
         async with holes(1) as (near,):

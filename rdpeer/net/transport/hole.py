@@ -43,6 +43,7 @@ class TcpHole(TcpListener):
 
     async def dial(self, remote: Endpoint) -> None:
         """Connects to ``remote`` from here until it succeeds; the first SYN has left when this returns."""
+        self.failure = ""
         dialling = asyncio.create_task(self._dial(remote))
         self._dialling.add(dialling)
         dialling.add_done_callback(self._dialling.discard)
