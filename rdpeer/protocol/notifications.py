@@ -69,7 +69,10 @@ class FetchLocalAddr(Notification):
 
 @dataclass(frozen=True, slots=True)
 class RequestRelay(Notification):
-    """The initiator wants to meet at the relay it names. ``token`` is text as it came; it may be empty."""
+    """The initiator wants to meet at the relay it names. ``token`` is text as it came; it may be empty.
+
+    The message's ``secure`` has no place here: nobody can ask us for a session in clear.
+    """
 
     token: str = ""
 

@@ -25,7 +25,13 @@ from rdpeer.protocol.conversation import (
     StreamOpened,
 )
 from rdpeer.protocol.nat import Mapping
-from rdpeer.protocol.notifications import FetchLocalAddr, Notification, PunchHole, RequestRelay
+from rdpeer.protocol.notifications import (
+    FetchLocalAddr,
+    Notification,
+    PunchHole,
+    RequestRelay,
+    read_notification,
+)
 from rdpeer.protocol.question import RendezvousServer
 from rdpeer.protocol.relay_leg import Joined
 from rdpeer.protocol.relays import Relays
@@ -319,6 +325,12 @@ def refusing(who: Responder, relay: str) -> Playbook:
 @pytest.mark.parametrize("relay", ["evil.example:21117", "203.0.113.5:22", "10.0.0.1", "no host!"])
 def test_an_invitation_elsewhere_is_refused(relay: str) -> None:
     assert refusing(responder(), relay)
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_an_invitation_to_speak_in_clear_is_one_as_any_other(secure: bool) -> None:
+    asked = pb.RequestRelay(socket_addr=A, relay_server="r.example", uuid=ASKED, secure=secure)
+    assert read_notification(pb.RendezvousMessage(request_relay=asked)) == RequestRelay(A, "r.example", ASKED)
 
 
 def test_an_invitation_does_not_make_its_relay_allowed() -> None:
