@@ -15,7 +15,7 @@ from rdpeer.net.transport import FrameStream
 from rdpeer.protocol.session import Session
 
 _QUEUED_HIGH = 256 * 1024
-_BURST = 16  # records that are sent before the event loop is let in again: a millisecond or two
+_BURST = 8  # records that are sent before the event loop is let in again: a millisecond or two
 
 
 class RecordWriter:

@@ -24,15 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19rdpeer/wire/channel.proto\x12\x0brdpeer.wire\"]\n\x0eResponderProof\x12\x12\n\npublic_key\x18\x01 \x01(\x0c\x12$\n\x07methods\x18\x02 \x03(\x0e\x32\x13.rdpeer.wire.Method\x12\x11\n\tsignature\x18\x03 \x01(\x0c\"h\n\x0eInitiatorProof\x12\x12\n\npublic_key\x18\x01 \x01(\x0c\x12#\n\x06method\x18\x02 \x01(\x0e\x32\x13.rdpeer.wire.Method\x12\x11\n\tsignature\x18\x03 \x01(\x0c\x12\n\n\x02id\x18\x04 \x01(\t\"\x83\x01\n\x06\x44\x65nied\x12*\n\x06reason\x18\x01 \x01(\x0e\x32\x1a.rdpeer.wire.Denied.Reason\"M\n\x06Reason\x12\x0f\n\x0bUNSPECIFIED\x10\x00\x12\x16\n\x12KEY_NOT_AUTHORIZED\x10\x01\x12\x10\n\x0cWRONG_SECRET\x10\x02\x12\x08\n\x04\x42USY\x10\x03\"?\n\x05Hello\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x10\n\x08\x66\x65\x61tures\x18\x02 \x03(\t\x12\x13\n\x0bmax_streams\x18\x03 \x01(\r\",\n\nOpenStream\x12\x0e\n\x06stream\x18\x01 \x01(\r\x12\x0e\n\x06target\x18\x02 \x01(\t\"\x1e\n\x0cStreamOpened\x12\x0e\n\x06stream\x18\x01 \x01(\r\"\xc0\x01\n\rStreamRefused\x12\x0e\n\x06stream\x18\x01 \x01(\r\x12\x31\n\x06reason\x18\x02 \x01(\x0e\x32!.rdpeer.wire.StreamRefused.Reason\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"\\\n\x06Reason\x12\x0f\n\x0bUNSPECIFIED\x10\x00\x12\x11\n\rNOT_PERMITTED\x10\x01\x12\x0f\n\x0bUNREACHABLE\x10\x02\x12\x08\n\x04\x42USY\x10\x03\x12\x13\n\x0fNO_SUCH_PROGRAM\x10\x04\".\n\x0cStreamWindow\x12\x0e\n\x06stream\x18\x01 \x01(\r\x12\x0e\n\x06\x63redit\x18\x02 \x01(\r\"\x1b\n\tStreamEnd\x12\x0e\n\x06stream\x18\x01 \x01(\r\"\x1c\n\nStreamStop\x12\x0e\n\x06stream\x18\x01 \x01(\r\",\n\nStreamExit\x12\x0e\n\x06stream\x18\x01 \x01(\r\x12\x0e\n\x06status\x18\x02 \x01(\x05\"\x9d\x01\n\x0bStreamReset\x12\x0e\n\x06stream\x18\x01 \x01(\r\x12/\n\x06reason\x18\x02 \x01(\x0e\x32\x1f.rdpeer.wire.StreamReset.Reason\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"=\n\x06Reason\x12\x0f\n\x0bUNSPECIFIED\x10\x00\x12\x0f\n\x0bSINK_FAILED\x10\x01\x12\x11\n\rSOURCE_FAILED\x10\x02\"\x86\x01\n\tCandidate\x12\x33\n\ttransport\x18\x01 \x01(\x0e\x32 .rdpeer.wire.Candidate.Transport\x12\n\n\x02ip\x18\x02 \x01(\x0c\x12\x0c\n\x04port\x18\x03 \x01(\r\"*\n\tTransport\x12\x0b\n\x07UNKNOWN\x10\x00\x12\x07\n\x03UDP\x10\x01\x12\x07\n\x03TCP\x10\x02\"G\n\nCandidates\x12\r\n\x05nonce\x18\x01 \x01(\x0c\x12*\n\ncandidates\x18\x02 \x03(\x0b\x32\x16.rdpeer.wire.Candidate*B\n\x06Method\x12\r\n\tNO_METHOD\x10\x00\x12\x07\n\x03KEY\x10\x01\x12\x08\n\x04\x43ODE\x10\x02\x12\x0c\n\x08PASSWORD\x10\x03\x12\x08\n\x04OPEN\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19rdpeer/wire/channel.proto\x12\x0brdpeer.wire\"]\n\x0eResponderProof\x12\x12\n\npublic_key\x18\x01 \x01(\x0c\x12$\n\x07methods\x18\x02 \x03(\x0e\x32\x13.rdpeer.wire.Method\x12\x11\n\tsignature\x18\x03 \x01(\x0c\"h\n\x0eInitiatorProof\x12\x12\n\npublic_key\x18\x01 \x01(\x0c\x12#\n\x06method\x18\x02 \x01(\x0e\x32\x13.rdpeer.wire.Method\x12\x11\n\tsignature\x18\x03 \x01(\x0c\x12\n\n\x02id\x18\x04 \x01(\t\"\x83\x01\n\x06\x44\x65nied\x12*\n\x06reason\x18\x01 \x01(\x0e\x32\x1a.rdpeer.wire.Denied.Reason\"M\n\x06Reason\x12\x0f\n\x0bUNSPECIFIED\x10\x00\x12\x16\n\x12KEY_NOT_AUTHORIZED\x10\x01\x12\x10\n\x0cWRONG_SECRET\x10\x02\x12\x08\n\x04\x42USY\x10\x03\"Q\n\x05Hello\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x10\n\x08\x66\x65\x61tures\x18\x02 \x03(\t\x12\x13\n\x0bmax_streams\x18\x03 \x01(\r\x12\x10\n\x08max_data\x18\x04 \x01(\r\",\n\nOpenStream\x12\x0e\n\x06stream\x18\x01 \x01(\r\x12\x0e\n\x06target\x18\x02 \x01(\t\"\x1e\n\x0cStreamOpened\x12\x0e\n\x06stream\x18\x01 \x01(\r\"\xc0\x01\n\rStreamRefused\x12\x0e\n\x06stream\x18\x01 \x01(\r\x12\x31\n\x06reason\x18\x02 \x01(\x0e\x32!.rdpeer.wire.StreamRefused.Reason\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"\\\n\x06Reason\x12\x0f\n\x0bUNSPECIFIED\x10\x00\x12\x11\n\rNOT_PERMITTED\x10\x01\x12\x0f\n\x0bUNREACHABLE\x10\x02\x12\x08\n\x04\x42USY\x10\x03\x12\x13\n\x0fNO_SUCH_PROGRAM\x10\x04\".\n\x0cStreamWindow\x12\x0e\n\x06stream\x18\x01 \x01(\r\x12\x0e\n\x06\x63redit\x18\x02 \x01(\r\"\x1b\n\tStreamEnd\x12\x0e\n\x06stream\x18\x01 \x01(\r\"\x1c\n\nStreamStop\x12\x0e\n\x06stream\x18\x01 \x01(\r\",\n\nStreamExit\x12\x0e\n\x06stream\x18\x01 \x01(\r\x12\x0e\n\x06status\x18\x02 \x01(\x05\"\x9d\x01\n\x0bStreamReset\x12\x0e\n\x06stream\x18\x01 \x01(\r\x12/\n\x06reason\x18\x02 \x01(\x0e\x32\x1f.rdpeer.wire.StreamReset.Reason\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"=\n\x06Reason\x12\x0f\n\x0bUNSPECIFIED\x10\x00\x12\x0f\n\x0bSINK_FAILED\x10\x01\x12\x11\n\rSOURCE_FAILED\x10\x02\"\x86\x01\n\tCandidate\x12\x33\n\ttransport\x18\x01 \x01(\x0e\x32 .rdpeer.wire.Candidate.Transport\x12\n\n\x02ip\x18\x02 \x01(\x0c\x12\x0c\n\x04port\x18\x03 \x01(\r\"*\n\tTransport\x12\x0b\n\x07UNKNOWN\x10\x00\x12\x07\n\x03UDP\x10\x01\x12\x07\n\x03TCP\x10\x02\"G\n\nCandidates\x12\r\n\x05nonce\x18\x01 \x01(\x0c\x12*\n\ncandidates\x18\x02 \x03(\x0b\x32\x16.rdpeer.wire.Candidate*B\n\x06Method\x12\r\n\tNO_METHOD\x10\x00\x12\x07\n\x03KEY\x10\x01\x12\x08\n\x04\x43ODE\x10\x02\x12\x0c\n\x08PASSWORD\x10\x03\x12\x08\n\x04OPEN\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'rdpeer.wire.channel_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_METHOD']._serialized_start=1238
-  _globals['_METHOD']._serialized_end=1304
+  _globals['_METHOD']._serialized_start=1256
+  _globals['_METHOD']._serialized_end=1322
   _globals['_RESPONDERPROOF']._serialized_start=42
   _globals['_RESPONDERPROOF']._serialized_end=135
   _globals['_INITIATORPROOF']._serialized_start=137
@@ -42,31 +42,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DENIED_REASON']._serialized_start=298
   _globals['_DENIED_REASON']._serialized_end=375
   _globals['_HELLO']._serialized_start=377
-  _globals['_HELLO']._serialized_end=440
-  _globals['_OPENSTREAM']._serialized_start=442
-  _globals['_OPENSTREAM']._serialized_end=486
-  _globals['_STREAMOPENED']._serialized_start=488
-  _globals['_STREAMOPENED']._serialized_end=518
-  _globals['_STREAMREFUSED']._serialized_start=521
-  _globals['_STREAMREFUSED']._serialized_end=713
-  _globals['_STREAMREFUSED_REASON']._serialized_start=621
-  _globals['_STREAMREFUSED_REASON']._serialized_end=713
-  _globals['_STREAMWINDOW']._serialized_start=715
-  _globals['_STREAMWINDOW']._serialized_end=761
-  _globals['_STREAMEND']._serialized_start=763
-  _globals['_STREAMEND']._serialized_end=790
-  _globals['_STREAMSTOP']._serialized_start=792
-  _globals['_STREAMSTOP']._serialized_end=820
-  _globals['_STREAMEXIT']._serialized_start=822
-  _globals['_STREAMEXIT']._serialized_end=866
-  _globals['_STREAMRESET']._serialized_start=869
-  _globals['_STREAMRESET']._serialized_end=1026
-  _globals['_STREAMRESET_REASON']._serialized_start=965
-  _globals['_STREAMRESET_REASON']._serialized_end=1026
-  _globals['_CANDIDATE']._serialized_start=1029
-  _globals['_CANDIDATE']._serialized_end=1163
-  _globals['_CANDIDATE_TRANSPORT']._serialized_start=1121
-  _globals['_CANDIDATE_TRANSPORT']._serialized_end=1163
-  _globals['_CANDIDATES']._serialized_start=1165
-  _globals['_CANDIDATES']._serialized_end=1236
+  _globals['_HELLO']._serialized_end=458
+  _globals['_OPENSTREAM']._serialized_start=460
+  _globals['_OPENSTREAM']._serialized_end=504
+  _globals['_STREAMOPENED']._serialized_start=506
+  _globals['_STREAMOPENED']._serialized_end=536
+  _globals['_STREAMREFUSED']._serialized_start=539
+  _globals['_STREAMREFUSED']._serialized_end=731
+  _globals['_STREAMREFUSED_REASON']._serialized_start=639
+  _globals['_STREAMREFUSED_REASON']._serialized_end=731
+  _globals['_STREAMWINDOW']._serialized_start=733
+  _globals['_STREAMWINDOW']._serialized_end=779
+  _globals['_STREAMEND']._serialized_start=781
+  _globals['_STREAMEND']._serialized_end=808
+  _globals['_STREAMSTOP']._serialized_start=810
+  _globals['_STREAMSTOP']._serialized_end=838
+  _globals['_STREAMEXIT']._serialized_start=840
+  _globals['_STREAMEXIT']._serialized_end=884
+  _globals['_STREAMRESET']._serialized_start=887
+  _globals['_STREAMRESET']._serialized_end=1044
+  _globals['_STREAMRESET_REASON']._serialized_start=983
+  _globals['_STREAMRESET_REASON']._serialized_end=1044
+  _globals['_CANDIDATE']._serialized_start=1047
+  _globals['_CANDIDATE']._serialized_end=1181
+  _globals['_CANDIDATE_TRANSPORT']._serialized_start=1139
+  _globals['_CANDIDATE_TRANSPORT']._serialized_end=1181
+  _globals['_CANDIDATES']._serialized_start=1183
+  _globals['_CANDIDATES']._serialized_end=1254
 # @@protoc_insertion_point(module_scope)

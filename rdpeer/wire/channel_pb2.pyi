@@ -158,9 +158,12 @@ class Hello(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     FEATURES_FIELD_NUMBER: _builtins.int
     MAX_STREAMS_FIELD_NUMBER: _builtins.int
+    MAX_DATA_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """of the program, for people"""
     max_streams: _builtins.int
+    max_data: _builtins.int
+    """bytes of payload that one DATA record to us may have; absent: 65536"""
     @_builtins.property
     def features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """"move": docs/CHANNEL.md 6.1"""
@@ -171,10 +174,11 @@ class Hello(_message.Message):
         version: _builtins.str = ...,
         features: _abc.Iterable[_builtins.str] | None = ...,
         max_streams: _builtins.int = ...,
+        max_data: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["features", b"features", "max_streams", b"max_streams", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["features", b"features", "max_data", b"max_data", "max_streams", b"max_streams", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

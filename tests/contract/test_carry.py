@@ -13,6 +13,7 @@ from ends import Broken, Collector, Digest, Hasty, Text, Zeros, channel, departe
 from rdpeer.errors import ConnectionLost, PeerRefused
 from rdpeer.net.link import Link
 from rdpeer.protocol.credit import LONE_WINDOW
+from rdpeer.protocol.session import MAX_DATA
 from rdpeer.wire import channel_pb2 as pb
 
 MIB = 1024 * 1024
@@ -167,7 +168,7 @@ async def test_a_reader_that_stands_still_holds_no_more_than_the_windows(joined)
             await asyncio.sleep(0.05)
             if source.taken == before > 0:
                 break
-        assert source.taken <= LONE_WINDOW + 64 * 1024
+        assert source.taken <= LONE_WINDOW + MAX_DATA
         sink.moving.set()
         await asyncio.gather(*carrying)
         await finish(near, far)

@@ -233,6 +233,21 @@ def test_before_hello_one_stream_may_be_opened_and_then_as_many_as_it_says():
         left.open()
 
 
+@pytest.mark.parametrize(
+    ("said", "longest"),
+    [(0, 65536), (1, 65536), (100_000, 100_000), (MAX_DATA, MAX_DATA), (2**32 - 1, MAX_DATA)],
+)
+def test_a_record_holds_what_the_other_end_takes(said: int, longest: int):
+    left = session()
+    number = left.open()
+    assert left.sendable(number) == 65536
+    hear(left, RecordType.HELLO, pb.Hello(max_streams=2, max_data=said))
+    hear(left, RecordType.OPENED, pb.StreamOpened(stream=number))
+    assert left.sendable(number) == longest
+    with pytest.raises(LocalProtocolError, match="in one record"):
+        left.data(number, bytes(longest + 1))
+
+
 # Credit
 
 
@@ -400,7 +415,7 @@ def test_a_peer_that_has_finished_may_be_silent():
         (RecordType.END, b"\xff", "are not a StreamEnd"),
         (RecordType.DATA, b"\0\0\0", "without its head"),
         (RecordType.DATA, b"\0\0\0\1", "DATA record of 0 bytes"),
-        (RecordType.DATA, b"\0\0\0\1" + bytes(MAX_DATA + 1), "DATA record of 65537 bytes"),
+        (RecordType.DATA, b"\0\0\0\1" + bytes(MAX_DATA + 1), f"DATA record of {MAX_DATA + 1} bytes"),
         (RecordType.DATA, b"\0\0\0\x09x", "nobody opened"),
         (RecordType.FINAL, b"", "sealed as not final"),
     ],
