@@ -38,6 +38,10 @@ MOST_DIALLERS = 8
 MOST_ANSWERS = 256
 """Initiators that are answered or waited for at the same time; more are met at the relay alone."""
 
+MOST_HOLES = 32
+"""Initiators that are awaited by UDP at the same time. Empty datagrams go to each, five a second, and that
+somebody is there who wants them is the word of whoever asked."""
+
 Work = Coroutine[Any, Any, None]
 
 
@@ -71,6 +75,7 @@ class Arrivals:
     detail: Callable[[str], None]
     tcp_only: bool = False
     _answers: int = field(default=0, init=False)
+    _holes: set[UdpHole] = field(default_factory=set, init=False)
 
     async def answer(self, notification: Notification) -> None:
         """Somebody wants to connect. Returns when whoever came by this answer's relay has gone."""
@@ -88,7 +93,7 @@ class Arrivals:
         is to be met by UDP."""
         refusal, relay_only = self.refusal(), self._answers >= MOST_ANSWERS
         v6 = None
-        if not refusal and not relay_only and not self.tcp_only:
+        if not refusal and not relay_only and not self.tcp_only and len(self._holes) < MOST_HOLES:
             v6 = self._await_v6(notification)
             if self._await_udp(notification, v6):
                 return None
@@ -120,6 +125,15 @@ class Arrivals:
         finally:
             self._answers -= 1
 
+    @contextmanager
+    def _holding(self, hole: UdpHole) -> Iterator[None]:
+        """Until its stream has taken ``hole`` over, or nobody came."""
+        try:
+            yield
+        finally:
+            hole.close()
+            self._holes.discard(hole)
+
     async def _accept(self, hole: TcpHole) -> None:
         """Takes connections at ``hole`` until one commits: behind one address may be several who dial.
 
@@ -142,6 +156,7 @@ class Arrivals:
         hole = hole_v6() if target else None
         if target is None or hole is None:
             return None
+        self._holes.add(hole)
         self.start(self._meet_by_udp(hole, target))
         return hole.endpoint
 
@@ -155,17 +170,18 @@ class Arrivals:
         except OSError as error:
             self.detail(f"no UDP for {answer.target}: {error.strerror or error}")
             return False
+        self._holes.add(hole)
         self.start(self._announce(hole, answer))
         return True
 
     async def _announce(self, hole: UdpHole, answer: UdpAnswer) -> None:
-        with closing(hole):
+        with self._holding(hole):
             await hole.announce(answer.payload, answer.server)
             await self._meet_by_udp(hole, answer.target)
 
     async def _meet_by_udp(self, hole: UdpHole, initiator: Endpoint) -> None:
         """Takes the initiator's call at ``hole``."""
-        with closing(hole), self._answering():
+        with self._holding(hole), self._answering():
             try:
                 stream = await hole.accept(initiator, limit=MAX_PAYLOAD, timeout=ACCEPT_FOR)
             except OSError as error:

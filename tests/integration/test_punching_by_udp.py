@@ -119,10 +119,11 @@ async def test_holes_that_nobody_comes_to_are_closed(
         await listening.details.said(r"direct by UDP: 127.0.0.1:\d+: no answer by UDP within 0.3 s")
 
 
+@pytest.mark.parametrize("bound", ["MOST_ANSWERS", "MOST_HOLES"])
 async def test_a_flood_of_requests_opens_no_more_than_so_many(
-    server: Servers, peers: Peers, monkeypatch: pytest.MonkeyPatch
+    server: Servers, peers: Peers, monkeypatch: pytest.MonkeyPatch, bound: str
 ) -> None:
-    monkeypatch.setattr(arrivals, "MOST_ANSWERS", 0)
+    monkeypatch.setattr(arrivals, bound, 0)
     person = Somebody()
     async with alice_and_bob(server, peers) as (_, alice, bob, _):
         assert await alice.send(DATA, bob.id, person=person) == DATA
