@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rdpeer.crypto.possession import Possession
 from rdpeer.errors import RdpeerError
 from rdpeer.net.driver import converse
 from rdpeer.peer.setup import reflectors_of, rendezvous_server, why_relayed, within
@@ -15,6 +16,7 @@ from rdpeer.protocol.answer import Answer, Responder
 from rdpeer.protocol.line_registration import LineRegistration
 from rdpeer.protocol.notifications import Notification
 from rdpeer.protocol.question import RendezvousServer
+from rdpeer.protocol.registrant import Registrant
 from rdpeer.protocol.registration import (
     PATIENCE,
     Contested,
@@ -23,7 +25,6 @@ from rdpeer.protocol.registration import (
     Offline,
     Online,
     OtherServers,
-    Registrant,
     Registration,
 )
 from rdpeer.protocol.relays import Relays
@@ -56,7 +57,9 @@ class Member:
     def registration(self, *, once: bool, patience: float | None) -> Registration | LineRegistration:
         """The conversation that brings this member online."""
         identity = self.identity
-        registrant = Registrant(identity.peer_id, identity.uuid, identity.key.public)
+        server = self.server.key.public if self.server.key else None
+        possession = Possession(identity.key, server) if server else None
+        registrant = Registrant(identity.peer_id, identity.uuid, identity.key.public, possession)
         confirmed = self._confirmed.holds(self.server.licence_key, identity.peer_id, identity.key.public)
         if self.responder.relay_only:  # where no direct path can be had, no datagram gets out
             return LineRegistration(

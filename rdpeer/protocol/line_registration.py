@@ -3,6 +3,7 @@
     connect --- (TCP: the server's KeyExchange, if it comes within 0.5 s) --- RegisterPk
                                                                                 |-- OK: online
                                                                                 '-- refused: wait, or give up
+                       a cookie with either: RegisterPk again, signed, once (docs/CHANNEL.md 8)
         online: notifications, and empty frames, each of which we send back
         silence for one and a half times the keep-alive, or the end: again after 1, 2, 4, 8, 12, 12 ... s
 
@@ -42,8 +43,9 @@ from rdpeer.protocol.conversation import (
 from rdpeer.protocol.notifications import NotificationFilter, read_notification
 from rdpeer.protocol.places import not_reached, place
 from rdpeer.protocol.question import SERVER, RendezvousServer
-from rdpeer.protocol.refusals import Refusal
-from rdpeer.protocol.registration import KeyConfirmed, Offline, Online, Registrant
+from rdpeer.protocol.refusals import UNPROVEN, Refusal
+from rdpeer.protocol.registrant import Registrant
+from rdpeer.protocol.registration import KeyConfirmed, Offline, Online
 from rdpeer.values import Endpoint, WebAddress
 from rdpeer.wire import rendezvous_pb2 as pb
 from rdpeer.wire.messages import parse
@@ -90,6 +92,7 @@ class LineRegistration:
         self._channel: StockChannel | None = None
         self._is_open = False
         self._asked = False
+        self._proved = False
         self._is_online = False
         self._was_online = False
         self._told: str | None = None
@@ -127,7 +130,7 @@ class LineRegistration:
     # Connecting
 
     def _connect(self) -> list[Command]:
-        self._channel, self._asked, self._is_online = None, False, False
+        self._channel, self._asked, self._proved, self._is_online = None, False, False, False
         self._timer = None  # the driver gives up by itself
         return [OpenStream(SERVER, self._server.address)]
 
@@ -189,12 +192,10 @@ class LineRegistration:
 
     # The registration
 
-    def _ask(self, now: float) -> list[Command]:
+    def _ask(self, now: float, cookie: bytes = b"") -> list[Command]:
         self._asked = True
         self._timer = now + ANSWER_WITHIN
-        who = self._registrant
-        question = pb.RegisterPk(id=str(who.peer), uuid=who.uuid, pk=who.key.raw)
-        payload = pb.RendezvousMessage(register_pk=question).SerializeToString()
+        payload = self._registrant.register_pk(cookie).SerializeToString()
         return [SendFrame(SERVER, self._sealed(payload))]
 
     def _received(self, payload: bytes, now: float) -> list[Command]:
@@ -230,11 +231,15 @@ class LineRegistration:
         return plain
 
     def _answered(self, answer: pb.RegisterPkResponse, now: float) -> list[Command]:
+        cookie = self._registrant.usable(answer.cookie)
+        if cookie and not self._proved:
+            self._proved = True
+            return self._ask(now, cookie)
         if answer.result == pb.RegisterPkResponse.OK:
             return self._accepted(answer.keep_alive, now)
         if answer.result == pb.RegisterPkResponse.NOT_SUPPORT:
             return [Fail(self._not_taken("it takes registrations by UDP only"))]
-        refusal = Refusal.of(answer.result)
+        refusal = UNPROVEN if answer.unproven else Refusal.of(answer.result)
         if refusal.retry is None or (self._patience is not None and refusal.retry > self._patience):
             return [Fail(refusal.error(self._registrant.peer, self._where))]
         return self._pause(refusal.text, now + refusal.retry)

@@ -33,6 +33,12 @@ class Refusal:
         return ServerRefused(f"{where} does not register {peer}: {self.text}", hint=self.hint)
 
 
+UNPROVEN = Refusal(
+    "it wants a proof of the ID's key, and this registration has none that counts",
+    hint="set the server's key, as 'rdpeer server key show' prints it there; its operator can free the ID",
+)
+"""Where a server of ours wants more than the Result says (docs/CHANNEL.md 8)."""
+
 _REFUSALS: dict[int, tuple[str, float | None, str | None]] = {
     # The stock client takes a new ID here. Ours stays: what others know us by must not change silently.
     _Result.UUID_MISMATCH: (

@@ -12,6 +12,12 @@ at once. **Only a RegisterPeerResponse without request_pk means online.**
        |                                     '-- refused: wait, or give up
        '------ silence: 3, 3, 6, 9, 12, 12 ... s, from the second on with a new socket
 
+A server of ours brings a cookie where it wants our key proven (docs/CHANNEL.md
+8): then RegisterPk follows, signed, and RegisterPeer again. A cookie is for the
+socket that heard it, and for one answer. So who can prove asks by RegisterPeer
+first even where the key is not confirmed; where no cookie comes, the server is
+another's, or is content, and all is as above.
+
 One question is open at a time; an answer to none is ignored, so a repeated
 datagram or a forged one moves nothing. The server's other datagrams are
 notifications, and are passed on whatever the state.
@@ -42,8 +48,9 @@ from rdpeer.protocol.conversation import (
 )
 from rdpeer.protocol.notifications import NotificationFilter, read_notification
 from rdpeer.protocol.places import not_reached, place
-from rdpeer.protocol.refusals import Refusal
-from rdpeer.values import Endpoint, PeerId, PublicKey, ServerAddress, printable
+from rdpeer.protocol.refusals import UNPROVEN, Refusal
+from rdpeer.protocol.registrant import Registrant
+from rdpeer.values import Endpoint, PeerId, ServerAddress, printable
 from rdpeer.wire import rendezvous_pb2 as pb
 from rdpeer.wire.messages import parse
 
@@ -57,18 +64,10 @@ _FIRST_WAIT = 3.0
 _LONGEST_WAIT = 12.0
 _REBIND_AFTER = 2
 _KEY_PAUSE = 7.0  # a server counts keys of one ID that come within 6 s of each other, and takes three
+_PROOF_PAUSE = 7.0  # for a server that takes a proof, and is not content with it
 _REFUSALS = 3
 _GARBAGE_PAUSE = 60.0
 _NAMES_TOLD = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Registrant:
-    """Who registers. ``uuid`` tells the server that the ID is ours; it travels in clear, so proves little."""
-
-    peer: PeerId
-    uuid: bytes
-    key: PublicKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,13 +176,15 @@ class Registration:
         self._once = once
         self._patience = patience
         self._remote: Endpoint | None = None
-        self._next = _Question.PEER if confirmed else _Question.KEY
+        self._next = _Question.PEER if confirmed or registrant.possession else _Question.KEY
+        self._cookie = b""
         self._open: _Question | None = None
         self._timer: float | None = None
         self._unanswered_since: float | None = None
         self._silences = 0
         self._refusals = 0
         self._key_sent = -math.inf
+        self._proof_taken = -math.inf
         self._state: str | None = None
         self._held = False
         self._losses = 0
@@ -203,6 +204,8 @@ class Registration:
                 return [Rebind(self._server)]
             case SocketBound(remote):
                 self._remote = remote
+                self._drop_cookie()
+                self._proof_taken = -math.inf  # from another socket another proof is due at once
                 return self._ask(now)
             case SocketFailed(reason):
                 return self._not_bound(reason, now)
@@ -222,17 +225,19 @@ class Registration:
         if self._unanswered_since is None:
             self._unanswered_since = now
         self._timer = now + self._wait
-        if self._open is _Question.KEY:
-            self._key_sent = now
-        return [SendDatagram(self._question().SerializeToString())]
+        return [SendDatagram(self._question(now).SerializeToString())]
 
-    def _question(self) -> pb.RendezvousMessage:
-        who = self._registrant
+    def _question(self, now: float) -> pb.RendezvousMessage:
         if self._open is _Question.PEER:
-            return pb.RendezvousMessage(register_peer=pb.RegisterPeer(id=str(who.peer)))
-        return pb.RendezvousMessage(
-            register_pk=pb.RegisterPk(id=str(who.peer), uuid=who.uuid, pk=who.key.raw)
-        )
+            return self._registrant.register_peer()
+        if not self._cookie:
+            self._key_sent = now
+        return self._registrant.register_pk(self._cookie)
+
+    def _drop_cookie(self) -> None:
+        """It was answered, or is another socket's: the next one comes with the answer to RegisterPeer."""
+        if self._cookie:
+            self._cookie, self._next = b"", _Question.PEER
 
     @property
     def _wait(self) -> float:
@@ -287,9 +292,9 @@ class Registration:
             return [Report(notification)] if self._filter.passes(notification, now) else []
         match message.WhichOneof("union"), self._open:
             case "register_peer_response", _Question.PEER:
-                return self._peer_answered(message.register_peer_response.request_pk, now)
+                return self._peer_answered(message.register_peer_response, now)
             case "register_pk_response", _Question.KEY:
-                return self._key_answered(message.register_pk_response.result, now)
+                return self._key_answered(message.register_pk_response, now)
             case "configure_update", _:
                 return self._other_servers(message.configure_update)
             case None, _:
@@ -297,11 +302,13 @@ class Registration:
             case _:
                 return []  # a late or repeated answer, or housekeeping that means nothing to us
 
-    def _peer_answered(self, wants_key: bool, now: float) -> list[Command]:
+    def _peer_answered(self, answer: pb.RegisterPeerResponse, now: float) -> list[Command]:
         self._answered()
-        if wants_key:
+        self._cookie = self._registrant.usable(answer.cookie)
+        if answer.request_pk or self._cookie or not self._confirmed:
             self._next = _Question.KEY
-            return [*self._lost(), *self._ask_or_wait(self._key_sent + _KEY_PAUSE, now)]
+            at = self._proof_taken + _PROOF_PAUSE if self._cookie else self._key_sent + _KEY_PAUSE
+            return [*(self._lost() if answer.request_pk else []), *self._ask_or_wait(at, now)]
         self._losses = 0 if self._held else self._losses
         self._held = True
         self._refusals = 0
@@ -316,12 +323,15 @@ class Registration:
         self._losses += 1
         return [Report(Contested(self._registrant.peer, self._server, self._losses))]
 
-    def _key_answered(self, result: int, now: float) -> list[Command]:
+    def _key_answered(self, answer: pb.RegisterPkResponse, now: float) -> list[Command]:
         self._answered()
-        if result == pb.RegisterPkResponse.OK:
+        if answer.result == pb.RegisterPkResponse.OK and self._cookie:
+            self._proof_taken = now
+        self._drop_cookie()
+        if answer.result == pb.RegisterPkResponse.OK:
             self._next = _Question.PEER
             return [*self._confirm(), *self._ask(now)]
-        refusal = Refusal.of(result)
+        refusal = UNPROVEN if answer.unproven else Refusal.of(answer.result)
         self._refusals += 1
         if refusal.retry is None or self._enough(refusal.retry):
             return [Fail(refusal.error(self._registrant.peer, place(self._server, self._remote)))]

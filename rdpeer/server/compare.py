@@ -196,6 +196,8 @@ class Side:
             return next(
                 (name for endpoint, name in self._names.items() if endpoint.port == value), "another port"
             )
+        if field == "cookie":
+            return f"{len(value)} bytes"
         if isinstance(value, bytes):
             return value.hex() if value not in (self.pk, self.uuid) else f"its {field}"
         return str(value).replace(self.peer, "B's").replace(self.key.text, "the key")

@@ -35,6 +35,7 @@ _STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE block (entry TEXT PRIMARY KEY) WITHOUT ROWID, STRICT",
         "CREATE TABLE imported (source TEXT PRIMARY KEY) WITHOUT ROWID, STRICT",
     ),
+    ("ALTER TABLE peer ADD COLUMN proven INTEGER NOT NULL DEFAULT 0",),
 )
 """What each version of the schema adds to the one before; user_version counts the steps taken."""
 
@@ -61,12 +62,13 @@ class Database:
 
     def load(self) -> list[Registration]:
         """All registered peers."""
-        return [Registration(*row) for row in self._connection.execute("SELECT id, uuid, pk, ip FROM peer")]
+        rows = self._connection.execute("SELECT id, uuid, pk, ip, proven FROM peer")
+        return [Registration(name, uuid, pk, ip, bool(proven)) for name, uuid, pk, ip, proven in rows]
 
     def save(self, registrations: Iterable[Registration]) -> None:
         """All of them, or none: then sqlite3.Error is raised. Waits for the disk."""
         with self._transaction():
-            self._connection.executemany("REPLACE INTO peer VALUES (?, ?, ?, ?)", registrations)
+            self._connection.executemany("REPLACE INTO peer VALUES (?, ?, ?, ?, ?)", registrations)
 
     def blocks(self) -> list[str]:
         """What the operator has blocked."""
@@ -91,7 +93,7 @@ class Database:
         """Adds those whose ID is not known, and remembers that ``source`` was read, in one go; how many."""
         with self._transaction() as execute:
             before = self._connection.total_changes
-            self._connection.executemany("INSERT OR IGNORE INTO peer VALUES (?, ?, ?, ?)", registrations)
+            self._connection.executemany("INSERT OR IGNORE INTO peer VALUES (?, ?, ?, ?, ?)", registrations)
             added = self._connection.total_changes - before
             execute("INSERT INTO imported VALUES (?)", (source,))
         return added

@@ -46,13 +46,14 @@ class Enrolment:
     def admits(self, newcomer: Registration) -> bool:
         """False for one that has to wait, or to go.
 
-        While one waits, its ID is its uuid's: nobody else takes its place under the operator's eyes.
+        While one waits, its ID is its uuid's, or its key's where it has proven that: nobody else takes its
+        place under the operator's eyes.
         """
         if self.mode is Mode.OPEN or newcomer.pk in self._keys:
             self._waiting.pop(newcomer.id, None)
             return True
         known = self._waiting.get(newcomer.id, newcomer)
-        if self.mode is Mode.APPROVE and known.uuid == newcomer.uuid:
+        if self.mode is Mode.APPROVE and _is_the_same(known, newcomer):
             self._waiting[newcomer.id] = newcomer
             self._waiting.move_to_end(newcomer.id)
             if len(self._waiting) > self._most:
@@ -62,3 +63,9 @@ class Enrolment:
     def take(self, peer_id: str) -> Registration | None:
         """What ``peer_id`` asked for, to be registered now; None if it does not wait."""
         return self._waiting.pop(peer_id, None)
+
+
+def _is_the_same(known: Registration, newcomer: Registration) -> bool:
+    if known.proven and (newcomer.pk != known.pk or not newcomer.proven):
+        return False
+    return known.uuid == newcomer.uuid

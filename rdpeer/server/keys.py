@@ -36,8 +36,12 @@ class Keys:
 
     def named(self, text: str) -> IdentityKey | None:
         """The key that ``text``, from the network, names; None if it does not count."""
-        known = [self.current, *([self.previous.key] if self.previous else [])]
-        return next((key for key in known if names(text, key.public)), None)
+        return next((key for key in self.counting if names(text, key.public)), None)
+
+    @property
+    def counting(self) -> list[IdentityKey]:
+        """Those that peers may know us by now."""
+        return [self.current, *([self.previous.key] if self.previous else [])]
 
     def expire(self, wall: float) -> None:
         """Drops the previous key when its time is over; ``wall`` is the date."""

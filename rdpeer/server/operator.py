@@ -118,6 +118,7 @@ class Operator:
                 "state": "waiting",
                 "address": waiting.ip,
                 "key": PublicKey(waiting.pk).text,
+                "proven": waiting.proven,
             }
 
     def pairs(self) -> Iterator[Row]:
@@ -205,6 +206,7 @@ class Operator:
             "port": peer.source[1] if peer.source else None,
             "seen": round(now - peer.seen, 1) if peer.source else None,
             "key": PublicKey(registration.pk).text,
+            "proven": registration.proven,
         }
 
 

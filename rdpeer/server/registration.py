@@ -9,9 +9,12 @@ A RegisterPk that changes something is answered only when it is on the disk:
 when it knows. Meanwhile the ID takes no other RegisterPk, so two of them can
 never both get their OK.
 
-Nothing here proves who sent a datagram; its source may be forged. An answer is
-therefore at most as long as the question, or 8 bytes, and a datagram that
-cannot be read is not answered.
+A datagram's source may be forged. An answer is therefore at most as long as
+the question, or 8 bytes, and a datagram that cannot be read is not answered.
+
+Stock's peers prove nothing. Ours do, where they know our key (docs/CHANNEL.md
+8): who asks by a padded RegisterPeer, or on a line, is given a cookie where a
+proof is wanted. An ID that was proven once moves by a proof alone.
 """
 
 from __future__ import annotations
@@ -19,12 +22,15 @@ from __future__ import annotations
 import hmac
 from dataclasses import dataclass
 
+from rdpeer.crypto.keys import IdentityKey
 from rdpeer.errors import RemoteProtocolError
 from rdpeer.server.blocks import Blocks
 from rdpeer.server.enrolment import Enrolment, Mode
+from rdpeer.server.frequency import Frequency
 from rdpeer.server.journal import Journal
+from rdpeer.server.keys import Keys
 from rdpeer.server.limits import MAX_DATAGRAM, Limits
-from rdpeer.server.rates import Distinct, Rows, network
+from rdpeer.server.proofs import Proof, Proofs
 from rdpeer.server.reflector import reflect, reflect_port
 from rdpeer.server.registry import MAX_UUID, PK_BYTES, Line, Registration, Registry, Source
 from rdpeer.server.strangers import Strangers
@@ -39,7 +45,6 @@ REQUEST_PK = b"\x3a\x02\x10\x01"
 Result = wire.RegisterPkResponse
 
 _SHORTEST_ID = 6
-_DAY = 24 * 3600.0
 
 _REGISTER_PEER = 6 << 3 | 2
 _ID = 1 << 3 | 2
@@ -68,17 +73,17 @@ class Registrations:
         blocks: Blocks | None = None,
         enrolment: Enrolment | None = None,
         journal: Journal | None = None,
+        proofs: Proofs | None = None,
     ) -> None:
         self._registry = registry
         self._limits = limits
         self._blocks = blocks or Blocks()
         self._enrolment = enrolment or Enrolment(Mode.OPEN, (), limits.waiting)
         self._journal = journal or Journal()
+        self._proofs = proofs or Proofs(Keys(IdentityKey.generate()), limits.sources)
         self._strangers = Strangers(registry, limits.sources)
         self._unsaved: set[str] = set()
-        self._per_source: Rows[str] = Rows(30, 60.0, limits.sources)
-        self._per_id: Rows[str] = Rows(3, 6.0, limits.sources)
-        self._new_ids: Distinct[str] = Distinct(300, _DAY, limits.sources)
+        self._frequency = Frequency(limits.sources)
 
     def receive(self, datagram: bytes, source: Source, via: int, now: float) -> Reply:
         """The answer to one datagram; a Save to be done before its answer; what the broker must decide on;
@@ -88,11 +93,11 @@ class Registrations:
         peer_id = _usual_register_peer(datagram)
         if peer_id is not None:
             answer: Reply = self._register_peer(peer_id, source, via, now)
-            if answer is KEEP_ALIVE:
-                self._journal.keep_alives += 1
-                return answer
         else:
             answer = self._unusual(datagram, source, via, now)
+        if answer is KEEP_ALIVE:
+            self._journal.keep_alives += 1
+            return answer
         if isinstance(answer, bytes) and not self._strangers.may_hear(source[0], now):
             return None
         return answer
@@ -117,7 +122,8 @@ class Registrations:
             return None
         match message.WhichOneof("union"):
             case "register_peer":
-                return self._register_peer(message.register_peer.id, source, via, now)
+                answer = self._register_peer(message.register_peer.id, source, via, now)
+                return self._with_cookie(answer, message.register_peer, len(datagram), source, now)
             case "register_pk":
                 return self._register_pk(message.register_pk, source, via, now)
             case "test_nat_request":
@@ -131,7 +137,7 @@ class Registrations:
         """The registration is on the disk: the peer is online from now, and this is its answer."""
         self._unsaved.discard(save.registration.id)
         self._registry.save(save.registration).heard(save.source, save.via, now)
-        return self._decided(save.registration.id, save.source, Result.OK)
+        return self._accepted(save.registration, save.source, now)
 
     def save_failed(self, save: Save) -> bytes:
         """It could not be written: nothing has changed, and this is the answer."""
@@ -144,43 +150,83 @@ class Registrations:
         peer = self._registry.peers.get(peer_id)
         if peer is None or peer.registration.ip != source[0]:
             return REQUEST_PK
-        if isinstance(peer.source, Line) and peer.source != source:
+        if peer.source != source and (peer.registration.proven or isinstance(peer.source, Line)):
             return REQUEST_PK  # a line that is up gives way only to one that knows the uuid
         peer.heard(source, via, now)
         return KEEP_ALIVE
+
+    def _with_cookie(
+        self, answer: bytes | None, request: wire.RegisterPeer, size: int, source: Source, now: float
+    ) -> bytes | None:
+        """The answer to a question of ``size`` bytes that has room for a cookie, where a proof is wanted."""
+        if answer is None or not request.padding:
+            return answer
+        peer = self._registry.peers.get(request.id)
+        if answer is KEEP_ALIVE and peer is not None and peer.registration.proven:
+            return answer
+        cookie = self._proofs.cookie(source, now)
+        response = wire.RegisterPeerResponse(request_pk=answer is REQUEST_PK, cookie=cookie)
+        longer = wire.RendezvousMessage(register_peer_response=response).SerializeToString()
+        return longer if len(longer) <= size else answer
 
     def _register_pk(
         self, request: wire.RegisterPk, source: Source, via: int, now: float
     ) -> bytes | Save | None:
         if not request.uuid or not request.pk or self._blocks.has_id(request.id):
             return None
-        refused = self._malformed(request) or self._too_frequent(request.id, source, now)
+        refused = self._malformed(request)
         if refused:
             return self._decided(request.id, source, refused)
-        new = Registration(request.id, request.uuid, request.pk, source[0])
+        proof = self._proofs.judge(request, source, now)
+        if proof is Proof.UNHEARD:
+            return None  # who hears us asks again, for a new cookie
+        new = Registration(request.id, request.uuid, request.pk, source[0], proof is Proof.GOOD)
+        peer = self._registry.peers.get(new.id)
+        known = peer.registration if peer is not None else None
+        if not self._frequency.allows(known, new, proof, now):
+            return self._decided(new.id, source, Result.TOO_FREQUENT)
+        if proof is Proof.WRONG or (known is not None and known.proven and not new.proven):
+            return self._unproven(new.id, source, proof, now)
         if new.id in self._unsaved or len(self._unsaved) >= self._limits.unsaved:
             return None
-        peer = self._registry.peers.get(new.id)
-        refused = self._newcomer(new, now) if peer is None else self._changed(peer.registration, new)
+        refused = self._newcomer(new, now) if known is None else self._changed(known, new, request)
         if refused:
             return self._decided(new.id, source, refused)
-        if peer is not None and peer.registration == new:
+        if peer is not None and known == new:
             peer.heard(source, via, now)
-            return self._decided(new.id, source, Result.OK)
+            return self._accepted(new, source, now)
         self._unsaved.add(new.id)
         return Save(new, source, via)
 
+    def _accepted(self, registration: Registration, source: Source, now: float) -> bytes:
+        response = wire.RegisterPkResponse()
+        if isinstance(source, Line):
+            response.keep_alive = self._limits.keep_alive
+            if not registration.proven:
+                response.cookie = self._proofs.cookie(source, now)
+        return self._answered(registration.id, source, response)
+
+    def _unproven(self, peer_id: str, source: Source, proof: Proof, now: float) -> bytes:
+        """Refused for want of a proof that counts; on a line it may follow. Stock's peers read no more than
+        that the ID is somebody else's."""
+        response = wire.RegisterPkResponse(result=Result.UUID_MISMATCH, unproven=True)
+        if isinstance(source, Line) and proof is Proof.NONE:
+            response.cookie = self._proofs.cookie(source, now)
+        return self._answered(peer_id, source, response)
+
     def _decided(self, peer_id: str, source: Source, result: Result.Result.ValueType) -> bytes:
+        return self._answered(peer_id, source, wire.RegisterPkResponse(result=result))
+
+    def _answered(self, peer_id: str, source: Source, response: wire.RegisterPkResponse) -> bytes:
+        result = response.result
         decision = "accepted" if result == Result.OK else "refused"
         if result == Result.TOO_FREQUENT:
             self._journal.count("register", decision)
         else:
-            path, why = "tcp" if isinstance(source, Line) else "udp", Result.Result.Name(result)
+            path = "tcp" if isinstance(source, Line) else "udp"
+            why = "UNPROVEN" if response.unproven else Result.Result.Name(result)
             self._journal.note("register", decision, source[0], peer_id, why, path=path)
-        answer = wire.RegisterPkResponse(result=result)
-        if result == Result.OK and isinstance(source, Line):
-            answer.keep_alive = self._limits.keep_alive
-        return wire.RendezvousMessage(register_pk_response=answer).SerializeToString()
+        return wire.RendezvousMessage(register_pk_response=response).SerializeToString()
 
     def _malformed(self, request: wire.RegisterPk) -> Result.Result.ValueType | None:
         if len(request.id) < _SHORTEST_ID:
@@ -193,27 +239,28 @@ class Registrations:
             return Result.NOT_SUPPORT
         return None
 
-    def _too_frequent(self, peer_id: str, source: Source, now: float) -> Result.Result.ValueType | None:
-        if self._per_source.allow(network(source[0]), now) and self._per_id.allow(peer_id, now):
-            return None
-        return Result.TOO_FREQUENT
-
     def _newcomer(self, new: Registration, now: float) -> Result.Result.ValueType | None:
         """Why an ID that is not known is refused."""
         if not self._enrolment.admits(new):
             return Result.NOT_DEPLOYED
         if len(self._registry.peers) + len(self._unsaved) >= self._limits.peers:
             return Result.SERVER_ERROR
-        if not self._new_ids.allow(network(new.ip), new.id, now):
+        if not self._frequency.allows_new(new, now):
             return Result.TOO_FREQUENT
         return None
 
-    def _changed(self, known: Registration, new: Registration) -> Result.Result.ValueType | None:
+    def _changed(
+        self, known: Registration, new: Registration, request: wire.RegisterPk
+    ) -> Result.Result.ValueType | None:
         """Why what is new about a known ID is refused.
 
-        It belongs to the uuid that registered it first; its key or its IP may change, not both at once.
+        It belongs to the uuid that registered it first. Its key or its IP may change, not both at once;
+        where it is proven, its IP, and its key if the old one agrees.
         """
-        if not hmac.compare_digest(known.uuid, new.uuid) or (known.ip != new.ip and known.pk != new.pk):
+        if not hmac.compare_digest(known.uuid, new.uuid):
+            return Result.UUID_MISMATCH
+        is_free = self._proofs.passes_on(known.pk, request) if known.proven else known.ip == new.ip
+        if known.pk != new.pk and not is_free:
             return Result.UUID_MISMATCH
         if known.pk != new.pk and not self._enrolment.admits(new):
             return Result.NOT_DEPLOYED

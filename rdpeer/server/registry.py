@@ -33,13 +33,14 @@ is sent to, and cheap to compare."""
 
 
 class Registration(NamedTuple):
-    """What a peer registered. ``ip`` is its source's, as text; ``uuid`` is all that protects the ID
-    (docs/PROTOCOL.md 9.1)."""
+    """What a peer registered. ``ip`` is its source's, as text. ``uuid`` is all that protects the ID
+    (docs/PROTOCOL.md 9.1), unless it is ``proven``: then the key does (docs/CHANNEL.md 8)."""
 
     id: str
     uuid: bytes
     pk: bytes
     ip: str
+    proven: bool = False
 
 
 def fault(registration: Registration) -> str | None:

@@ -38,6 +38,7 @@ from rdpeer.server.keys import Keys, names
 from rdpeer.server.operator import Operator
 from rdpeer.server.options import ServerOptions
 from rdpeer.server.pairing import Pairing
+from rdpeer.server.proofs import Proofs
 from rdpeer.server.reception import Reception
 from rdpeer.server.registration import Registrations
 from rdpeer.server.registry import Registry
@@ -245,7 +246,9 @@ class Server:
             always_relay=self._options.always_use_relay,
             journal=self._journal,
         )
-        registrations = Registrations(registry, limits, self._blocks, enrolment, self._journal)
+        registrations = Registrations(
+            registry, limits, self._blocks, enrolment, self._journal, Proofs(keys, limits.sources)
+        )
         reception = self._receptions[0]
         return Rendezvous(registry, registrations, broker, disk, reception, keys, limits.keep_alive)
 

@@ -80,17 +80,21 @@ class RegisterPeer(_message.Message):
 
     ID_FIELD_NUMBER: _builtins.int
     SERIAL_FIELD_NUMBER: _builtins.int
+    PADDING_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     serial: _builtins.int
+    padding: _builtins.bytes
+    """zeros, for an answer with a cookie to be no longer than the question"""
     def __init__(
         self,
         *,
         id: _builtins.str = ...,
         serial: _builtins.int = ...,
+        padding: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "serial", b"serial"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "padding", b"padding", "serial", b"serial"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -101,15 +105,19 @@ class RegisterPeerResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     REQUEST_PK_FIELD_NUMBER: _builtins.int
+    COOKIE_FIELD_NUMBER: _builtins.int
     request_pk: _builtins.bool
+    cookie: _builtins.bytes
+    """the server wants a proof that is bound to it (docs/CHANNEL.md 8)"""
     def __init__(
         self,
         *,
         request_pk: _builtins.bool = ...,
+        cookie: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_pk", b"request_pk"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cookie", b"cookie", "request_pk", b"request_pk"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -124,11 +132,20 @@ class RegisterPk(_message.Message):
     PK_FIELD_NUMBER: _builtins.int
     OLD_ID_FIELD_NUMBER: _builtins.int
     NO_REGISTER_DEVICE_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    COOKIE_FIELD_NUMBER: _builtins.int
+    PREVIOUS_SIGNATURE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     uuid: _builtins.bytes
     pk: _builtins.bytes
     old_id: _builtins.str
     no_register_device: _builtins.bool
+    signature: _builtins.bytes
+    """by pk: the proof of docs/CHANNEL.md 8"""
+    cookie: _builtins.bytes
+    """what the signature is bound to, as the server gave it"""
+    previous_signature: _builtins.bytes
+    """the same by the key that pk is to replace"""
     def __init__(
         self,
         *,
@@ -137,10 +154,13 @@ class RegisterPk(_message.Message):
         pk: _builtins.bytes = ...,
         old_id: _builtins.str = ...,
         no_register_device: _builtins.bool = ...,
+        signature: _builtins.bytes = ...,
+        cookie: _builtins.bytes = ...,
+        previous_signature: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "no_register_device", b"no_register_device", "old_id", b"old_id", "pk", b"pk", "uuid", b"uuid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cookie", b"cookie", "id", b"id", "no_register_device", b"no_register_device", "old_id", b"old_id", "pk", b"pk", "previous_signature", b"previous_signature", "signature", b"signature", "uuid", b"uuid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -177,18 +197,26 @@ class RegisterPkResponse(_message.Message):
 
     RESULT_FIELD_NUMBER: _builtins.int
     KEEP_ALIVE_FIELD_NUMBER: _builtins.int
+    COOKIE_FIELD_NUMBER: _builtins.int
+    UNPROVEN_FIELD_NUMBER: _builtins.int
     result: Global___RegisterPkResponse.Result.ValueType
     keep_alive: _builtins.int
     """seconds; 0: not said"""
+    cookie: _builtins.bytes
+    """over a connection: as in RegisterPeerResponse"""
+    unproven: _builtins.bool
+    """refused for want of a proof that counts"""
     def __init__(
         self,
         *,
         result: Global___RegisterPkResponse.Result.ValueType = ...,
         keep_alive: _builtins.int = ...,
+        cookie: _builtins.bytes = ...,
+        unproven: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["keep_alive", b"keep_alive", "result", b"result"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cookie", b"cookie", "keep_alive", b"keep_alive", "result", b"result", "unproven", b"unproven"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -44,7 +44,8 @@ from rdpeer.protocol.conversation import (
 from rdpeer.protocol.nat import NatProbe
 from rdpeer.protocol.notifications import FetchLocalAddr, PunchHole, RequestRelay
 from rdpeer.protocol.online import OnlineQuery
-from rdpeer.protocol.registration import OtherServers, Registrant, Registration
+from rdpeer.protocol.registrant import Registrant
+from rdpeer.protocol.registration import OtherServers, Registration
 from rdpeer.server import Server, ServerOptions
 from rdpeer.values import Endpoint, PeerAddress, PeerId, PublicKey, ServerAddress
 from rdpeer.wire import rendezvous_pb2 as pb

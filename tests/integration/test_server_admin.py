@@ -55,7 +55,8 @@ async def test_the_state_is_told(server: MakeServer, tmp_path: Path) -> None:
             del row["seen"]
             key = PublicKey(PK).text
             assert row == {
-                "id": PEER, "state": "online", "address": HOST, "port": peer.local.port, "key": key
+                "id": PEER, "state": "online", "address": HOST, "port": peer.local.port, "key": key,
+                "proven": False,
             }  # fmt: skip
         await join(running, one, two)
         (status,) = await ask(tmp_path, "status")

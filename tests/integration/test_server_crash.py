@@ -85,6 +85,14 @@ def test_an_older_schema_is_brought_up_to_date(tmp_path: Path) -> None:
             assert database.blocks() == []
 
 
+def test_that_an_id_is_proven_is_not_forgotten(tmp_path: Path) -> None:
+    proven = Registration("612345678", b"\x01", PK, "192.0.2.1", proven=True)
+    with closing(Database(tmp_path)) as database:
+        database.save([proven])
+    with closing(Database(tmp_path)) as database:
+        assert database.load() == [proven]
+
+
 def test_a_newer_schema_is_refused_and_kept(tmp_path: Path) -> None:
     with closing(Database(tmp_path)):
         pass

@@ -25,7 +25,8 @@ from rdpeer.protocol.conversation import (
 from rdpeer.protocol.line_registration import LineRegistration
 from rdpeer.protocol.notifications import RequestRelay
 from rdpeer.protocol.question import SERVER, RendezvousServer
-from rdpeer.protocol.registration import KeyConfirmed, Offline, Online, Registrant
+from rdpeer.protocol.registrant import Registrant
+from rdpeer.protocol.registration import KeyConfirmed, Offline, Online
 from rdpeer.values import Endpoint, PeerId, PublicKey, ServerAddress, ServerKey
 from rdpeer.wire import rendezvous_pb2 as pb
 

@@ -20,6 +20,7 @@ from rdpeer.protocol.conversation import (
     StoreRecord,
 )
 from rdpeer.protocol.notifications import FetchLocalAddr, PunchHole, RequestRelay
+from rdpeer.protocol.registrant import Registrant
 from rdpeer.protocol.registration import (
     Contested,
     Ignored,
@@ -27,7 +28,6 @@ from rdpeer.protocol.registration import (
     Offline,
     Online,
     OtherServers,
-    Registrant,
     Registration,
 )
 from rdpeer.values import Endpoint, PeerId, PublicKey, ServerAddress

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rdpeer.crypto.keys import IdentityKey
+from rdpeer.crypto.possession import Possession
 from rdpeer.errors import RdpeerError
 from rdpeer.protocol.answer import Answer, Responder
 from rdpeer.protocol.conversation import (
@@ -28,7 +30,8 @@ from rdpeer.protocol.nat import Mapping, NatProbe
 from rdpeer.protocol.notifications import read_notification
 from rdpeer.protocol.online import OnlineQuery
 from rdpeer.protocol.question import Question, RendezvousServer
-from rdpeer.protocol.registration import Registrant, Registration
+from rdpeer.protocol.registrant import Registrant
+from rdpeer.protocol.registration import Registration
 from rdpeer.protocol.relay_leg import RelayRequest
 from rdpeer.protocol.relays import Relays
 from rdpeer.protocol.rendezvous import PunchRequest
@@ -140,6 +143,12 @@ def test_any_answer_to_a_nat_probe_ends_it_or_goes_on(payload: bytes) -> None:
         assert command.value.reason.isprintable()
 
 
+REGISTRAR_SAYS = [
+    pb.RendezvousMessage(register_peer_response=response).SerializeToString()
+    for response in (pb.RegisterPeerResponse(request_pk=True), pb.RegisterPeerResponse(cookie=bytes(16)))
+] + [pb.RendezvousMessage(register_pk_response=pb.RegisterPkResponse()).SerializeToString()]
+
+
 @given(st.lists(PAYLOADS, max_size=8))
 def test_any_datagrams_to_a_registration_cost_a_bounded_answer(payloads: list[bytes]) -> None:
     conversation = Registration(
@@ -154,6 +163,22 @@ def test_any_datagrams_to_a_registration_cost_a_bounded_answer(payloads: list[by
         if any(isinstance(command, Fail) for command in commands):
             break
     assert sent <= 2  # RegisterPeer after an OK, and nothing more at this moment
+
+
+@given(st.lists(PAYLOADS | st.sampled_from(REGISTRAR_SAYS), max_size=12))
+def test_nor_can_cookies_make_it_talk(payloads: list[bytes]) -> None:
+    key = IdentityKey.from_seed(bytes(32))
+    registrant = Registrant(PEER, b"u", key.public, Possession(key, key.public))
+    conversation = Registration(registrant, ADDRESS, confirmed=False)
+    conversation.handle(Started(), 0.0)
+    conversation.handle(SocketBound(REMOTE), 0.0)
+    sent = 0
+    for payload in payloads:
+        commands = conversation.handle(DatagramReceived(payload), 0.0)
+        sent += sum(isinstance(command, SendDatagram) for command in commands)
+        if any(isinstance(command, Fail) for command in commands):
+            break
+    assert sent <= 4  # one proof and one key, and RegisterPeer after the OK to each
 
 
 class Network:
