@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 from internet import Host, Internet
-from test_nat_paths import SERVER, World, bundled, rows
+from servers import bundled
+from test_nat_paths import SERVER, World, rows
 
 pytestmark = pytest.mark.slow
 
@@ -15,13 +17,12 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def world(internet: Internet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("world")
-    key, end = bundled(internet.host(SERVER), folder)
-    world = World(internet, folder, key)
-    yield world
-    for program in world.programs:
-        program.end()
-    end()
-    internet.clear()
+    with ExitStack() as cleanup:
+        cleanup.callback(internet.clear)
+        world = World(internet, folder, bundled(internet.host(SERVER), folder, cleanup))
+        yield world
+        for program in world.programs:
+            program.end()
 
 
 def path(world: World, near: Host, far: Host) -> str:

@@ -144,6 +144,9 @@ def test_a_target_that_resets(network: Network) -> None:
         listener = network.listen("--open", "--to", f"127.0.0.1:{server.getsockname()[1]}")
         connecting = network.connecting(stdin=PIPE)
         connection, _ = server.accept()
+        connecting.process.stdin.write(b"!")
+        connecting.process.stdin.flush()
+        assert connection.recv(1) == b"!"  # a reset that came earlier could still end the connecting
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         connection.close()
         told_by(listener, "rdpeer: .*: our end failed: Connection reset by peer")
