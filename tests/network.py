@@ -43,6 +43,10 @@ class Server:
     def port(self) -> int:
         return int(re.findall(r":(\d+)\?", self.link)[0])
 
+    def remove(self, peer: str) -> None:
+        """As its operator would: the ID is free again."""
+        self._program("server", "--data-dir", "data", "remove", peer)
+
     def kill(self) -> None:
         """As a power cut would."""
         self.running.process.kill()

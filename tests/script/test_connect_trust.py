@@ -19,12 +19,13 @@ def key_of(program: Rdpeer, name: str) -> str:
 
 
 def renew(network: Network, other: Rdpeer) -> None:
-    """far gets the key of another identity, and keeps its ID."""
+    """far gets the key of another identity, and keeps its ID, with the help of the server's operator."""
     other("id")
     path, others = network.far.home / "identity.json", other.home / "identity.json"
     key = {name: json.loads(others.read_text())[name] for name in ("key", "public")}
     path.write_text(json.dumps(json.loads(path.read_text()) | key))
     (network.far.home / "confirmed").unlink()
+    network.server.remove(network.peer)
 
 
 def test_a_first_contact_is_told_and_pinned(network: Network) -> None:

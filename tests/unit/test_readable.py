@@ -148,8 +148,8 @@ def test_one_token_has_one_mark() -> None:
 
 
 def test_unknown_fields_are_told_by_number_and_length() -> None:
-    message = pb.RegisterPeer.FromString(b"\xc2\x3e\x28" + bytes(40) + b"\xc8\x3e\x07")
-    assert readable.fields(message) == {"1000": "<40 bytes>", "1001": 7}
+    message = pb.RegisterPeer.FromString(b"\x82\x7d\x28" + bytes(40) + b"\x88\x7d\x07")
+    assert readable.fields(message) == {"2000": "<40 bytes>", "2001": 7}
 
 
 def test_what_is_long_is_cut() -> None:
