@@ -1,4 +1,4 @@
-"""Sealing one direction of the channel: libsodium's secretstream (docs/CHANNEL.md 2).
+"""Sealing one direction of the channel, version 1: libsodium's secretstream (docs/CHANNEL.md 2).
 
 Three things keep this safe, and none of them is enforced by libsodium:
 
@@ -77,20 +77,32 @@ class Opener:
         """
         state, self._state = self._state, None
         if state is None:
-            raise RemoteProtocolError("a sealed record after the end of the channel")
+            raise after_the_end()
         if len(sealed) < OVERHEAD:
-            raise RemoteProtocolError(f"{len(sealed)} bytes are too few for a sealed record")
+            raise too_short(sealed)
         try:
             plaintext, tag = _pull(state, sealed)
         except CryptoError:
-            raise RemoteProtocolError(
-                "a sealed record does not open: it was changed, repeated, dropped or moved on its way"
-            ) from None
+            raise does_not_open() from None
         if tag == _MESSAGE:
             self._state = state
         elif tag != _FINAL:
             raise RemoteProtocolError(f"a sealed record with the unknown tag {tag}")
         return plaintext, tag == _FINAL
+
+
+def after_the_end() -> RemoteProtocolError:
+    return RemoteProtocolError("a sealed record after the end of the channel")
+
+
+def too_short(sealed: bytes) -> RemoteProtocolError:
+    return RemoteProtocolError(f"{len(sealed)} bytes are too few for a sealed record")
+
+
+def does_not_open() -> RemoteProtocolError:
+    return RemoteProtocolError(
+        "a sealed record does not open: it was changed, repeated, dropped or moved on its way"
+    )
 
 
 def _state(key: bytes, header: bytes) -> _State:

@@ -14,8 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from rdpeer import __version__
-from rdpeer.crypto.channel import SecureChannel
-from rdpeer.crypto.secretstream import OVERHEAD
+from rdpeer.crypto.channel import OVERHEAD, SecureChannel
 from rdpeer.errors import ConnectionLost, RdpeerError
 from rdpeer.net import trace
 from rdpeer.net.record_writer import RecordWriter

@@ -239,8 +239,9 @@ class _TracedSeal:
         self.place = place
 
     def __call__(self, plaintext: bytes, final: bool = False) -> bytes:
-        _record(SENT, self.place, plaintext)
-        return self._seal(plaintext, final)
+        sealed = self._seal(plaintext, final)
+        _record(SENT, self.place, plaintext, len(sealed))
+        return sealed
 
 
 class _TracedOpen:
@@ -252,7 +253,7 @@ class _TracedOpen:
 
     def __call__(self, sealed: bytes) -> tuple[bytes, bool]:
         plaintext, final = self._open(sealed)
-        _record(RECEIVED, self.place, plaintext)
+        _record(RECEIVED, self.place, plaintext, len(sealed))
         return plaintext, final
 
 
@@ -266,9 +267,8 @@ def _message(direction: str, place: str, payload: bytes, *, between_peers: bool 
     message(direction, carrier, address, payload, between_peers=between_peers)
 
 
-def _record(direction: str, place: str, record: bytes) -> None:
+def _record(direction: str, place: str, record: bytes, size: int) -> None:
     """A record by its type and the size of its frame; never what is in it."""
-    from rdpeer.crypto.secretstream import OVERHEAD
     from rdpeer.wire.records import type_name
 
-    log.debug("%s %s, %d bytes: sealed %s", direction, place, len(record) + OVERHEAD, type_name(record))
+    log.debug("%s %s, %d bytes: sealed %s", direction, place, size, type_name(record))

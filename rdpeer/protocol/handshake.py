@@ -30,6 +30,7 @@ import secrets
 from collections.abc import Sequence
 
 from rdpeer.crypto.channel import SecureChannel
+from rdpeer.crypto.channel import versions as channel_versions
 from rdpeer.crypto.keys import IdentityKey, Random
 from rdpeer.crypto.secret_exchange import CONFIRMATION_BYTES, SecretExchange
 from rdpeer.errors import AuthenticationFailed, LocalProtocolError, RdpeerError, RemoteProtocolError
@@ -83,7 +84,7 @@ class InitiatorHandshake(Handshake):
     ``expected`` are all the keys that somebody vouches for: the server's, a
     pin, ``--peer-key``. They must agree, or IdentityMismatch is raised here.
     Empty, where the server signs nothing: then only a completed secret exchange
-    authenticates.
+    authenticates. ``versions`` of the channel that may be spoken: all that this machine is good at.
     """
 
     def __init__(
@@ -92,12 +93,13 @@ class InitiatorHandshake(Handshake):
         identity: IdentityKey,
         expected: Sequence[ExpectedKey],
         *,
+        versions: Sequence[int] | None = None,
         random: Random = secrets.token_bytes,
     ) -> None:
         super().__init__(identity, random)
         check_agreement(expected)
         self._expected = tuple(expected)
-        self._opening = InitiatorOpening(peer, self._expected, random)
+        self._opening = InitiatorOpening(peer, self._expected, versions or channel_versions(), random)
         self._offered: tuple[Method, ...] = ()
 
     @property
@@ -208,6 +210,7 @@ class ResponderHandshake(Handshake):
     """The side that owns the ID ``peer``, and lets in whom ``gate`` lets in.
 
     ``stock``: an initiator that answers without a mark gets a stock session (docs/CHANNEL.md 7).
+    ``versions`` of the channel that are offered: all that this machine is good at.
     """
 
     def __init__(
@@ -217,12 +220,13 @@ class ResponderHandshake(Handshake):
         gate: Gate,
         *,
         stock: bool = False,
+        versions: Sequence[int] | None = None,
         random: Random = secrets.token_bytes,
     ) -> None:
         super().__init__(identity, random)
         self._gate = gate
         self._stock = stock
-        self._opening = ResponderOpening(peer, identity, random)
+        self._opening = ResponderOpening(peer, identity, versions or channel_versions(), random)
         self._offered: tuple[Method, ...] = ()
         self._secret = b""
         self._confirmation = b""

@@ -16,7 +16,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rdpeer.crypto.channel import VERSION, SecureChannel, opening_transcript
+from rdpeer.crypto.channel import SecureChannel, opening_transcript
 from rdpeer.crypto.identities import IdPk, open_id_pk, peek_id_pk, sign_id_pk
 from rdpeer.crypto.keys import SESSION_KEY_BYTES, ExchangeKey, IdentityKey, Random
 from rdpeer.crypto.stock import StockChannel
@@ -67,11 +67,15 @@ def check_agreement(expected: Sequence[ExpectedKey]) -> None:
 
 
 class ResponderOpening:
-    """The responder's side: ``payload`` goes out, the initiator's answer makes the channel."""
+    """The responder's side: ``payload`` goes out, the initiator's answer makes the channel.
 
-    def __init__(self, peer: PeerId, identity: IdentityKey, random: Random) -> None:
+    ``versions``: those of the channel that are offered.
+    """
+
+    def __init__(self, peer: PeerId, identity: IdentityKey, versions: Sequence[int], random: Random) -> None:
         self._key = ExchangeKey.generate(random)
-        blob = sign_id_pk(identity, peer, self._key.public, versions=[VERSION])
+        self._versions = versions
+        blob = sign_id_pk(identity, peer, self._key.public, versions)
         message = session_pb2.Message(signed_id=session_pb2.SignedId(id=blob))
         self.payload = message.SerializeToString(deterministic=True)
         """SignedId."""
@@ -81,14 +85,17 @@ class ResponderOpening:
         key = _member(answer, "public_key").public_key
         if not key.asymmetric_value or not key.version:
             raise RemoteProtocolError("the initiator does not speak the rdpeer channel")
-        if key.version != VERSION:
+        if key.version not in self._versions:
             raise RemoteProtocolError(
                 f"the initiator chose channel version {key.version}, which was not offered"
             )
         session_key = self._key.open_session_key(key.symmetric_value, key.asymmetric_value)
         t0 = opening_transcript(self.payload, answer)
         shared = self._key.shared(key.asymmetric_value)
-        return SecureChannel.derive(initiator=False, shared=shared, session_key=session_key, t0=t0), t0
+        channel = SecureChannel.derive(
+            initiator=False, shared=shared, session_key=session_key, t0=t0, version=key.version
+        )
+        return channel, t0
 
     def complete_stock(self, answer: bytes) -> StockChannel | None:
         """The channel of a stock session, where the initiator's PublicKey has no mark; None where it has one.
@@ -102,13 +109,21 @@ class ResponderOpening:
 
 
 class InitiatorOpening:
-    """The initiator's side: the responder's SignedId makes the channel and the answer to it."""
+    """The initiator's side: the responder's SignedId makes the channel and the answer to it.
+
+    ``versions``: those of the channel that may be chosen; the highest that is offered is.
+    """
 
     def __init__(
-        self, peer: PeerId, expected: Sequence[ExpectedKey], random: Random = secrets.token_bytes
+        self,
+        peer: PeerId,
+        expected: Sequence[ExpectedKey],
+        versions: Sequence[int],
+        random: Random = secrets.token_bytes,
     ) -> None:
         self._peer = peer
         self._expected = expected
+        self._versions = versions
         self._random = random
         self._blob = b""
 
@@ -122,12 +137,15 @@ class InitiatorOpening:
         self._blob = _member(payload, "signed_id").signed_id.id
         identity = self._read()
         _check_id(identity, self._peer)
-        _check_versions(identity)
+        version = self._choose(identity.versions)
         key, session_key = ExchangeKey.generate(self._random), self._random(SESSION_KEY_BYTES)
         shared = key.shared(identity.pk)
-        ours = _public_key(key, session_key, identity.pk, VERSION)
+        ours = _public_key(key, session_key, identity.pk, version)
         t0 = opening_transcript(payload, ours)
-        return ours, SecureChannel.derive(initiator=True, shared=shared, session_key=session_key, t0=t0), t0
+        channel = SecureChannel.derive(
+            initiator=True, shared=shared, session_key=session_key, t0=t0, version=version
+        )
+        return ours, channel, t0
 
     def verify_signer(self, key: PublicKey) -> None:
         """Raises IdentityMismatch unless ``key`` signed the SignedId that was answered."""
@@ -138,6 +156,19 @@ class InitiatorOpening:
             if expected.key:
                 return _open(expected.key, self._blob, f"the key from {expected.source}")
         return peek_id_pk(self._blob)
+
+    def _choose(self, offered: Sequence[int]) -> int:
+        if not offered:
+            raise IdentityMismatch(
+                "the peer does not speak the rdpeer channel",
+                hint="if it is a RustDesk desktop: --stock, which does not encrypt what is carried",
+            )
+        known = set(self._versions).intersection(offered)
+        if not known:
+            raise RemoteProtocolError(
+                "the peer speaks no version of the channel that this rdpeer knows", hint="update rdpeer here"
+            )
+        return max(known)
 
 
 class DesktopOpening:
@@ -194,18 +225,6 @@ def _public_key(ours: ExchangeKey, session_key: bytes, theirs: bytes, version: i
 def _check_id(identity: IdPk, peer: PeerId) -> None:
     if identity.peer_id != peer.text:
         raise IdentityMismatch(f"the peer says that it is {printable(identity.peer_id)}, not {peer}")
-
-
-def _check_versions(identity: IdPk) -> None:
-    if not identity.versions:
-        raise IdentityMismatch(
-            "the peer does not speak the rdpeer channel",
-            hint="if it is a RustDesk desktop: --stock, which does not encrypt what is carried",
-        )
-    if VERSION not in identity.versions:
-        raise RemoteProtocolError(
-            "the peer speaks no version of the channel that this rdpeer knows", hint="update rdpeer here"
-        )
 
 
 def _open(key: PublicKey, blob: bytes, signer: str) -> IdPk:

@@ -42,7 +42,7 @@ class RecordType(IntEnum):
     EXIT = 40
     RESET = 41
     FINAL = 47
-    """Empty, and sealed with the FINAL tag, which nothing else is."""
+    """Empty: the last record of its direction, sealed as the end."""
     CANDIDATES = 48
     SWITCH = 49
     """16 bytes: the name of the transport that carries what follows in this direction."""

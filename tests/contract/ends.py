@@ -15,7 +15,9 @@ from rdpeer.net.stream import Stream
 
 def channel(*, initiator: bool) -> SecureChannel:
     """One end of a channel, as after the handshake."""
-    return SecureChannel.derive(initiator=initiator, shared=bytes(32), session_key=bytes(32), t0=bytes(32))
+    return SecureChannel.derive(
+        initiator=initiator, shared=bytes(32), session_key=bytes(32), t0=bytes(32), version=2
+    )
 
 
 @asynccontextmanager

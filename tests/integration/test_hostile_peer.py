@@ -539,7 +539,7 @@ async def test_an_old_opening_replayed(server: Servers, peers: Peers) -> None:
         one, two = await attacker(mallory, bob), await attacker(mallory, bob)
         signed_id = await one.stream.receive()
         assert signed_id is not None
-        answer, _, _ = InitiatorOpening(bob.id, [ExpectedKey("the test", bob.key)]).answer(signed_id)
+        answer, _, _ = InitiatorOpening(bob.id, [ExpectedKey("the test", bob.key)], (1,)).answer(signed_id)
         one.stream.abort()
         assert await two.stream.receive()
         two.stream.send(answer)

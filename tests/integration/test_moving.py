@@ -57,7 +57,9 @@ def only(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Tra
 
 
 def channel(*, initiator: bool) -> SecureChannel:
-    return SecureChannel.derive(initiator=initiator, shared=bytes(32), session_key=bytes(32), t0=bytes(32))
+    return SecureChannel.derive(
+        initiator=initiator, shared=bytes(32), session_key=bytes(32), t0=bytes(32), version=2
+    )
 
 
 def relayed(*, initiator: bool, secret: bytes = b"e" * 32) -> Relayed:

@@ -50,6 +50,7 @@ ALICE = IdentityKey.from_seed(b"a" * 32)
 BOB = IdentityKey.from_seed(b"b" * 32)
 MALLORY = IdentityKey.from_seed(b"m" * 32)
 BY_SERVER = ExpectedKey("the server", BOB.public)
+FINAL = records.encode(RecordType.FINAL)
 CODE, PASSWORD = b"7K4M2XQP", b"correct horse"
 
 I2R, R2I = "i2r", "r2i"
@@ -79,9 +80,11 @@ class Meeting:
         initiator: IdentityKey = ALICE,
         responder: IdentityKey = BOB,
         tamper: Tamper = pass_on,
+        versions: tuple[tuple[int, ...], tuple[int, ...]] = ((1, 2), (1, 2)),
     ) -> None:
-        self.i = InitiatorHandshake(PEER, initiator, expected)
-        self.r = ResponderHandshake(PEER, responder, gate or open_gate())
+        chosen, offered = versions
+        self.i = InitiatorHandshake(PEER, initiator, expected, versions=chosen)
+        self.r = ResponderHandshake(PEER, responder, gate or open_gate(), versions=offered)
         self.method, self.secret, self.tamper = method, secret, tamper
         self.seen: dict[str, list[HandshakeEvent]] = {I2R: [], R2I: []}
         self.errors: dict[str, RdpeerError] = {}
@@ -153,7 +156,7 @@ def test_both_ends_authenticate(
     assert not meeting.errors
     for a, b in ((meeting.i.channel, meeting.r.channel), (meeting.r.channel, meeting.i.channel)):
         assert b.open(a.seal(b"hello")) == (b"hello", False)
-        assert b.open(a.seal(b"bye", True)) == (b"bye", True)
+        assert b.open(a.seal(FINAL, True)) == (FINAL, True)
 
 
 @ways
@@ -331,13 +334,48 @@ def test_another_id_than_asked_for() -> None:
         InitiatorHandshake(PEER, ALICE, [BY_SERVER]).receive(signed_id(peer="699999999\x1b"))
 
 
-def test_another_version_only() -> None:
+@pytest.mark.parametrize(("known", "offered"), [((1, 2), (3, 4)), ((1,), (2, 3)), ((2,), (1,))])
+def test_other_versions_only(known: tuple[int, ...], offered: tuple[int, ...]) -> None:
+    i = InitiatorHandshake(PEER, ALICE, [BY_SERVER], versions=known)
     with pytest.raises(RemoteProtocolError, match="no version"):
-        InitiatorHandshake(PEER, ALICE, [BY_SERVER]).receive(signed_id(versions=(2, 3)))
+        i.receive(signed_id(versions=offered))
 
 
-def test_several_versions_with_ours() -> None:
-    assert InitiatorHandshake(PEER, ALICE, [BY_SERVER]).receive(signed_id(versions=(2, 1)))
+@pytest.mark.parametrize(
+    ("known", "offered", "chosen"),
+    [((1, 2), (2, 1), 2), ((1, 2), (1, 2, 3), 2), ((1,), (1, 2), 1), ((1, 2), (1,), 1), ((1, 2), (3, 1), 1)],
+)
+def test_the_highest_version_that_both_know(
+    known: tuple[int, ...], offered: tuple[int, ...], chosen: int
+) -> None:
+    i = InitiatorHandshake(PEER, ALICE, [BY_SERVER], versions=known)
+    (answer,) = sent(i.receive(signed_id(versions=offered)))
+    assert session_pb2.Message.FromString(answer).public_key.version == chosen
+
+
+@pytest.mark.parametrize("versions", [((1, 2), (1, 2)), ((1,), (1, 2)), ((1, 2), (1,))])
+def test_ends_that_are_good_at_different_versions_meet(
+    versions: tuple[tuple[int, ...], tuple[int, ...]],
+) -> None:
+    meeting = Meeting(versions=versions).run()
+    assert not meeting.errors
+    record = records.encode(RecordType.PING)
+    assert meeting.r.channel.open(meeting.i.channel.seal(record)) == (record, False)
+
+
+@pytest.mark.parametrize("version", [1, 3])
+def test_nobody_in_between_chooses_the_version(version: int) -> None:
+    def tamper(direction: str, number: int, payload: bytes) -> list[bytes]:
+        if (direction, number) == (I2R, 0):
+            message = session_pb2.Message.FromString(payload)
+            message.public_key.version = version
+            return [message.SerializeToString(deterministic=True)]
+        return [payload]
+
+    meeting = Meeting(tamper=tamper).run()
+    assert all(isinstance(error, RemoteProtocolError) for error in meeting.errors.values())
+    assert meeting.errors
+    assert not any(isinstance(e, PathVerified | Authenticated) for e in meeting.seen[I2R])
 
 
 @pytest.mark.parametrize("pk", [bytes(32), b"\x01" + bytes(31), bytes(31), b""])
@@ -366,7 +404,7 @@ def test_a_responder_never_falls_back(answer: session_pb2.Message) -> None:
         ResponderHandshake(PEER, BOB, open_gate()).receive(answer.SerializeToString(), 0.0)
 
 
-@pytest.mark.parametrize(("version", "told"), [(0, "does not speak the rdpeer channel"), (2, "version 2")])
+@pytest.mark.parametrize(("version", "told"), [(0, "does not speak the rdpeer channel"), (3, "version 3")])
 def test_a_sound_answer_without_our_mark_is_refused(version: int, told: str) -> None:
     r = ResponderHandshake(PEER, BOB, open_gate())
     answer = session_pb2.Message.FromString(
@@ -397,7 +435,10 @@ def responder_channel(
     session_key = exchange.open_session_key(public_key.symmetric_value, public_key.asymmetric_value)
     t0 = keys.opening_transcript(opening, answer)
     shared = exchange.shared(public_key.asymmetric_value)
-    return keys.SecureChannel.derive(initiator=False, shared=shared, session_key=session_key, t0=t0), t0
+    channel = keys.SecureChannel.derive(
+        initiator=False, shared=shared, session_key=session_key, t0=t0, version=public_key.version
+    )
+    return channel, t0
 
 
 # A responder that cheats
@@ -499,7 +540,7 @@ def responder_at_proof(gate: Gate) -> tuple[ResponderHandshake, keys.SecureChann
     """A responder that has proven itself, and the channel and T1 of an initiator made by hand."""
     r = ResponderHandshake(PEER, BOB, gate)
     (opening,) = sent(r.start())
-    answer, channel, t0 = InitiatorOpening(PEER, [BY_SERVER]).answer(opening)
+    answer, channel, t0 = InitiatorOpening(PEER, [BY_SERVER], (1,)).answer(opening)
     (proof,) = sent(r.receive(answer, 0.0))
     return r, channel, keys.extend_transcript(t0, channel.open(proof)[0])
 
@@ -707,7 +748,8 @@ def test_any_record_sealed_by_an_end_that_cheats(
         if not way[1]:
             break
         r.receive(payload, 0.0)
-    hostile = i._channel.seal(records.encode(kind, body))  # type: ignore[union-attr]
+    record = records.encode(kind, body)
+    hostile = i._channel.seal(record, record == FINAL)  # type: ignore[union-attr]
     with contextlib.suppress(RdpeerError):
         assert not any(isinstance(e, Authenticated) for e in r.receive(hostile, 0.0))
 

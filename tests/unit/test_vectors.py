@@ -14,9 +14,9 @@ from google.protobuf.message import Message
 from nacl import bindings
 from spake2 import SPAKE2_A, SPAKE2_B
 
+from rdpeer.crypto import aegis, secretstream
 from rdpeer.crypto.identities import open_id_pk
 from rdpeer.crypto.keys import ExchangeKey, IdentityKey, verify
-from rdpeer.crypto.secretstream import Opener, Sealer
 from rdpeer.crypto.stock import StockChannel, password_proof
 from rdpeer.protocol.gate import Gate, Method
 from rdpeer.protocol.handshake import (
@@ -227,8 +227,18 @@ def unhex(value: Any) -> Any:
     return [unhex(v) for v in value] if isinstance(value, list) else bytes.fromhex(value)
 
 
-CHANNEL = [unhex(case) for case in json.loads((FOLDER / "channel-1.json").read_text())["cases"]]
-channel_cases = pytest.mark.parametrize("case", CHANNEL, ids=lambda case: case["method"])
+def channel(version: int) -> list[dict[str, Any]]:
+    cases = json.loads((FOLDER / f"channel-{version}.json").read_text())["cases"]
+    return [unhex(case) | {"version": version} for case in cases]
+
+
+CHANNEL = [*channel(1), *channel(2)]
+SEALED_BY = {1: secretstream, 2: aegis}
+
+
+def channel_cases(wanted: Callable[[dict[str, Any]], bool] = lambda case: True) -> pytest.MarkDecorator:
+    cases = list(filter(wanted, CHANNEL))
+    return pytest.mark.parametrize("case", cases, ids=lambda case: f"{case['version']} {case['method']}")
 
 
 def blake2b(*parts: bytes, size: int = 32, key: bytes = b"", person: bytes = b"") -> bytes:
@@ -263,9 +273,10 @@ def ends(case: dict[str, Any]) -> tuple[InitiatorHandshake, ResponderHandshake]:
         gate.offer_code(secret, 0.0)
     peer = PeerId(case["peer"])
     expected = [ExpectedKey("the vector", PublicKey(case["responder_public"]))]
+    versions = range(1, case["version"] + 1)
     return (
-        InitiatorHandshake(peer, initiator, expected, random=drawn(case["initiator"])),
-        ResponderHandshake(peer, responder, gate, random=drawn(case["responder"])),
+        InitiatorHandshake(peer, initiator, expected, versions=versions, random=drawn(case["initiator"])),
+        ResponderHandshake(peer, responder, gate, versions=versions, random=drawn(case["responder"])),
     )
 
 
@@ -296,11 +307,12 @@ def run(case: dict[str, Any]) -> tuple[InitiatorHandshake, ResponderHandshake, l
     return i, r, wire
 
 
-def test_there_is_a_vector_for_each_method() -> None:
-    assert {case["method"] for case in CHANNEL} == {method.name for method in Method}
+@pytest.mark.parametrize("version", [1, 2])
+def test_there_is_a_vector_for_each_method(version: int) -> None:
+    assert {case["method"] for case in channel(version)} == {method.name for method in Method}
 
 
-@channel_cases
+@channel_cases()
 def test_channel_by_sealing(case: dict[str, Any]) -> None:
     i, r, wire = run(case)
     recorded = [("r2i", case["signed_id"]), ("i2r", case["public_key"])]
@@ -314,10 +326,11 @@ def test_channel_by_sealing(case: dict[str, Any]) -> None:
         assert sealed == record["sealed"]
 
 
-@channel_cases
+@channel_cases()
 def test_channel_by_opening(case: dict[str, Any]) -> None:
-    openers = {name: Opener(case[name]["key"], case[name]["header"]) for name in ("i2r", "r2i")}
-    sealers = {name: Sealer(case[name]["key"], case[name]["header"]) for name in ("i2r", "r2i")}
+    by = SEALED_BY[case["version"]]
+    openers = {name: by.Opener(case[name]["key"], case[name]["header"]) for name in ("i2r", "r2i")}
+    sealers = {name: by.Sealer(case[name]["key"], case[name]["header"]) for name in ("i2r", "r2i")}
     for record in case["records"]:
         final = record["record"] == "FINAL"
         assert openers[record["direction"]].open(record["sealed"]) == (record["plain"], final)
@@ -325,15 +338,16 @@ def test_channel_by_opening(case: dict[str, Any]) -> None:
         assert RecordType(record["plain"][0]).name == record["record"]
 
 
-@channel_cases
+@channel_cases()
 def test_channel_keys(case: dict[str, Any]) -> None:
     t0 = blake2b(case["signed_id"], case["public_key"], person=b"rdpeer-channel-1")
     assert t0 == case["t0"]
     opening = session_pb2.Message.FromString(case["signed_id"]).signed_id.id
     identity = open_id_pk(PublicKey(case["responder_public"]), opening)
-    assert identity == (case["peer"], ExchangeKey(case["responder"]["x25519_secret"]).public, (1,))
+    offered = tuple(range(1, case["version"] + 1))
+    assert identity == (case["peer"], ExchangeKey(case["responder"]["x25519_secret"]).public, offered)
     answer = session_pb2.Message.FromString(case["public_key"]).public_key
-    assert answer.version == 1
+    assert answer.version == case["version"]
     shared = bindings.crypto_scalarmult(case["responder"]["x25519_secret"], answer.asymmetric_value)
     assert shared == case["x25519"]
     secret = blake2b(t0, key=shared + case["initiator"]["session_key"], size=64)
@@ -343,7 +357,7 @@ def test_channel_keys(case: dict[str, Any]) -> None:
         assert blake2b(key=secret, person=name.encode() + b" head", size=24) == case[name]["header"]
 
 
-@channel_cases
+@channel_cases()
 def test_channel_proofs(case: dict[str, Any]) -> None:
     first, second = (record["plain"] for record in case["records"][:2])
     method = bytes((Method[case["method"]],))
@@ -363,9 +377,7 @@ def test_channel_proofs(case: dict[str, Any]) -> None:
     assert blake2b(case["t1"], second) == case["t2"]
 
 
-@pytest.mark.parametrize(
-    "case", [case for case in CHANNEL if "secret" in case], ids=lambda case: case["method"]
-)
+@channel_cases(lambda case: "secret" in case)
 def test_channel_secret_exchange(case: dict[str, Any]) -> None:
     """With the spake2 package's own group, not ours."""
     ids = {
