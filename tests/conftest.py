@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from rdpeer.net.prompt import loop_factory
+
 pytest_plugins = ["program", "network", "internet"]
 
 # Nothing is skipped by this: without stock's servers these are no tests.
@@ -22,7 +24,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
     names = pyfuncitem._fixtureinfo.argnames
-    asyncio.run(_checked(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names})))
+    make_loop = loop_factory() if pyfuncitem.get_closest_marker("prompt_loop") else None
+    with asyncio.Runner(loop_factory=make_loop) as runner:
+        runner.run(_checked(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names})))
     return True
 
 

@@ -33,6 +33,7 @@ from rdpeer.cli import voice
 from rdpeer.cli.exits import SIGNALLED
 
 if TYPE_CHECKING:
+    from rdpeer.net.signals import LoopFactory
     from rdpeer.settings import Settings
     from rdpeer.store.home import Profile
 
@@ -79,8 +80,13 @@ class Invocation:
             voice.note(text)
 
 
-def run(main: Callable[[], Coroutine[Any, Any, T]], *, service: bool = False) -> T:
-    """Runs ``main()`` to its end and returns its result.
+def run(
+    main: Callable[[], Coroutine[Any, Any, T]],
+    *,
+    service: bool = False,
+    make_loop: LoopFactory | None = None,
+) -> T:
+    """Runs ``main()`` to its end and returns its result; in an event loop of its own kind if ``make_loop``.
 
     A signal cancels it and ends the process quietly: with 129, 130 or 143, or, for a
     ``service``, which only ends by being asked to, with 0.
@@ -88,7 +94,7 @@ def run(main: Callable[[], Coroutine[Any, Any, T]], *, service: bool = False) ->
     from rdpeer.net import signals
 
     try:
-        return signals.run(main)
+        return signals.run(main, make_loop)
     except signals.Stopped as stopped:
         raise click.exceptions.Exit(0 if service else SIGNALLED + stopped.signum) from None
 

@@ -119,6 +119,7 @@ def command(
     if context.invoked_subcommand is not None:
         return
     from rdpeer.cli import server_log
+    from rdpeer.net.prompt import loop_factory
     from rdpeer.server import configuration
     from rdpeer.store.files import make_folder
 
@@ -130,7 +131,8 @@ def command(
 
     options = load()
     server_log.set_up(options, invocation.verbosity)
-    run(lambda: _serve(options, load, Path(ready_file) if ready_file else None), service=True)
+    ready = Path(ready_file) if ready_file else None
+    run(lambda: _serve(options, load, ready), service=True, make_loop=loop_factory())
 
 
 for admin_command in server_admin.COMMANDS:

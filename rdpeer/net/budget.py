@@ -47,7 +47,8 @@ class Meter:
 
     def __init__(self, budgets: Sequence[Budget] = ()) -> None:
         self.carried = 0
-        self.last = asyncio.get_running_loop().time()
+        self._loop = asyncio.get_running_loop()
+        self.last = self._loop.time()
         """When the last of it moved, in the loop's time."""
         self._budgets = tuple(budgets)
 
@@ -55,17 +56,25 @@ class Meter:
         """How much, at most ``most``, is to be read at once."""
         return min(most, *(budget.turn for budget in self._budgets)) if self._budgets else most
 
-    async def spend(self, count: int) -> None:
-        """Waits until ``count`` bytes, a piece at most, may be passed on."""
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        while any(budget.room(now) < count for budget in self._budgets):
-            await asyncio.sleep(seconds_to_next_slot(now))
-            now = loop.time()
-        for budget in self._budgets:
-            budget.spend(count, now)
+    def charge(self, count: int) -> float:
+        """``count`` bytes, a piece at most, are to be passed on: 0 where they may, else the seconds after
+        which to ask again."""
+        now = self._loop.time()
+        if self._budgets:
+            if any(budget.room(now) < count for budget in self._budgets):
+                return seconds_to_next_slot(now)
+            for budget in self._budgets:
+                budget.spend(count, now)
         self.carried += count
         self.last = now
+        return 0.0
+
+    async def spend(self, count: int) -> None:
+        """Waits until ``count`` bytes, a piece at most, may be passed on."""
+        wait = self.charge(count)
+        while wait:
+            await asyncio.sleep(wait)
+            wait = self.charge(count)
 
 
 def seconds_to_next_slot(now: float) -> float:

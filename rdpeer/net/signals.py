@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from rdpeer.errors import RdpeerError
 
 T = TypeVar("T")
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 _STOPPING = [
     getattr(signal, name)
@@ -34,15 +35,15 @@ class Stopped(Exception):
         self.signum = signum
 
 
-def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Runs ``main()`` in a new event loop and returns its result.
+def run(main: Callable[[], Coroutine[Any, Any, T]], make_loop: LoopFactory | None = None) -> T:
+    """Runs ``main()`` in a new event loop, made by ``make_loop`` if given, and returns its result.
 
     The first signal cancels its task; Stopped is raised when it has ended,
     whatever error its end brought with it. A second SIGINT, from someone who
     does not want to wait, raises KeyboardInterrupt; other repetitions change
     nothing, as a hang-up often comes twice: from the terminal and from the shell.
     """
-    with asyncio.Runner() as runner:
+    with asyncio.Runner(loop_factory=make_loop) as runner:
         return runner.run(_until_stopped(main))
 
 

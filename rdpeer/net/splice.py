@@ -4,6 +4,9 @@ Python never sees them, and the kernel moves pages instead of copying. A pipe is
 borrowed from a pool only while it holds bytes: a thousand idle pairs need none,
 and a reader that is slow holds one pipe's worth, which is all the memory that a
 direction can take.
+
+What carries is a callback of the event loop and not a task: to wake a task takes
+another turn of the loop, and for a message the turn costs more than its bytes.
 """
 
 from __future__ import annotations
@@ -15,11 +18,11 @@ import socket
 from dataclasses import dataclass
 
 from rdpeer.net.budget import Meter
+from rdpeer.net.prompt import watch
 
 _PIPE_BYTES = 1024 * 1024  # twice as fast as 64 KiB, by a third faster than 256 KiB, for one pair
 _SPARE_PIPES = 16
-_SMALL = 16 * 1024
-"""Bytes; a message, and not a part of a stream that goes on."""
+_FLAGS = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,96 +52,117 @@ class SplicePump:
 
     async def carry(self, source: socket.socket, sink: socket.socket, meter: Meter) -> None:
         """As :meth:`Pump.carry`."""
-        readable = _Readable(source.fileno())
+        way = _Way(self, source.fileno(), sink.fileno(), meter)
         try:
-            while (count := await self._forward(source, sink, meter)) != 0:
-                if count is None or count < _SMALL:  # most likely all that there was
-                    await readable.wait()
-                else:
-                    await asyncio.sleep(0)  # a busy pair leaves the others their turn
+            await way.over
         finally:
-            readable.close()
+            way.stop()
 
     def close(self) -> None:
         while self._spare:
             self._spare.pop().close()
 
-    async def _forward(self, source: socket.socket, sink: socket.socket, meter: Meter) -> int | None:
-        """One pipe's worth: how many bytes, 0 at the end, None where nothing is there yet."""
-        pipe = self._spare.pop() if self._spare else _Pipe.open()
-        held = 0
-        try:
-            count = _splice(source.fileno(), pipe.inlet, meter.piece(_PIPE_BYTES))
-            held = count or 0
-            if held:
-                await meter.spend(held)
-            while held:
-                moved = _splice(pipe.outlet, sink.fileno(), held)
-                if moved is None:
-                    await _writable(sink.fileno())
-                else:
-                    held -= moved
-            return count
-        finally:
-            self._give_back(pipe, empty=not held)
+    def borrow(self) -> _Pipe:
+        """A pipe that is empty."""
+        return self._spare.pop() if self._spare else _Pipe.open()
 
-    def _give_back(self, pipe: _Pipe, *, empty: bool) -> None:
-        if empty and len(self._spare) < _SPARE_PIPES:
+    def give_back(self, pipe: _Pipe) -> None:
+        """Takes one that is empty again."""
+        if len(self._spare) < _SPARE_PIPES:
             self._spare.append(pipe)
         else:
             pipe.close()
 
 
-def _splice(source: int, sink: int, count: int) -> int | None:
-    """How many bytes moved, at most ``count``; None where it would have to wait."""
-    try:
-        return os.splice(source, sink, count, flags=os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK)
-    except BlockingIOError:
-        return None
+class _Way:
+    """One direction, at work from the beginning; each turn moves a pipe's worth at most, so that a busy pair
+    leaves the others theirs. ``over``: done at the end of ``source``, or with what broke either side.
 
+    It watches ``source`` while its pipe is empty; while bytes are held that may not move yet, or that
+    ``sink`` does not take, it waits for that alone.
+    """
 
-class _Readable:
-    """Waits for a descriptor, and watches it from one message to the next: to begin and to end watching costs
-    as much as to carry a message. It ends when something comes that nobody waits for."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+    def __init__(self, pump: SplicePump, source: int, sink: int, meter: Meter) -> None:
+        self._pump = pump
+        self._source = source
+        self._sink = sink
+        self._meter = meter
         self._loop = asyncio.get_running_loop()
-        self._watched = False
-        self._future: asyncio.Future[None] | None = None
+        self._pipe: _Pipe | None = None
+        self._held = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self.over: asyncio.Future[None] = self._loop.create_future()
+        self._unwatch = watch(source, self._take)
 
-    async def wait(self) -> None:
-        if not self._watched:
-            self._loop.add_reader(self._descriptor, self._wake)
-            self._watched = True
-        self._future = self._loop.create_future()
+    def stop(self) -> None:
+        """What is still held is dropped: its connection is."""
+        self._unwatch()
+        self._loop.remove_writer(self._sink)
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._pipe is not None:
+            self._pipe.close()
+            self._pipe = None
+
+    def _take(self) -> bool:
+        """Moves what has come: whether that was all there was to do."""
         try:
-            await self._future
-        finally:
-            self._future = None
+            pipe = self._pipe = self._pipe or self._pump.borrow()
+            self._held = count = os.splice(
+                self._source, pipe.inlet, self._meter.piece(_PIPE_BYTES), flags=_FLAGS
+            )
+            wait = self._meter.charge(count) if count else 0.0
+            if count and not wait:
+                if self._pass_on(pipe):
+                    return True
+                self._loop.add_writer(self._sink, self._go_on)
+        except BlockingIOError:
+            return True  # nothing is there after all
+        except Exception as error:
+            self._end(error)
+            return False
+        self._unwatch()
+        if not count:
+            self._end()
+        elif wait:
+            self._timer = self._loop.call_later(wait, self._charge)
+        return False
 
-    def close(self) -> None:
-        if self._watched:
-            self._loop.remove_reader(self._descriptor)
-            self._watched = False
+    def _charge(self) -> None:
+        """Waits until what is held may move."""
+        if wait := self._meter.charge(self._held):
+            self._timer = self._loop.call_later(wait, self._charge)
+        else:
+            self._loop.add_writer(self._sink, self._go_on)
 
-    def _wake(self) -> None:
-        if self._future is None:
-            self.close()
-        elif not self._future.done():
-            self._future.set_result(None)
+    def _go_on(self) -> None:
+        """``sink`` takes more."""
+        assert self._pipe is not None  # noqa: S101 - it holds bytes
+        try:
+            if not self._pass_on(self._pipe):
+                return
+        except OSError as error:
+            self._end(error)
+        self._loop.remove_writer(self._sink)
+        if not self.over.done():
+            self._unwatch = watch(self._source, self._take)
 
+    def _pass_on(self, pipe: _Pipe) -> bool:
+        """Whether nothing is held any more; OSError where ``sink`` is broken."""
+        try:
+            while self._held:
+                self._held -= os.splice(pipe.outlet, self._sink, self._held, flags=_FLAGS)
+        except BlockingIOError:
+            return False
+        self._pump.give_back(pipe)
+        self._pipe = None
+        return True
 
-async def _writable(descriptor: int) -> None:
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[None] = loop.create_future()
-    loop.add_writer(descriptor, _wake, future)
-    try:
-        await future
-    finally:
-        loop.remove_writer(descriptor)
-
-
-def _wake(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
+    def _end(self, error: Exception | None = None) -> None:
+        self._unwatch()
+        if self.over.done():
+            return
+        if error is None:
+            self.over.set_result(None)
+        else:
+            self.over.set_exception(error)

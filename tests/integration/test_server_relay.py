@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
 from collections.abc import Callable
@@ -16,7 +17,12 @@ from rdpeer.wire import rendezvous_pb2 as wire
 
 MakeServer = Callable[..., Server]
 
-PUMPS = ["copy", pytest.param("splice", marks=pytest.mark.skipif(not hasattr(os, "splice"), reason="Linux"))]
+needs_splice = pytest.mark.skipif(not hasattr(os, "splice"), reason="Linux")
+PUMPS = [
+    "copy",
+    pytest.param("splice", marks=needs_splice),
+    pytest.param("splice", marks=[needs_splice, pytest.mark.prompt_loop], id="splice, prompt loop"),
+]
 both_pumps = pytest.mark.parametrize("pump", PUMPS)
 
 MIB = 1024 * 1024
@@ -158,6 +164,45 @@ async def test_a_broken_leg_ends_the_other(server: MakeServer, pump: str) -> Non
             assert await two.ended()
             two.writer.write_eof()
         await until(lambda: running.connections == 0)
+
+
+@both_pumps
+async def test_a_message_each_way_in_turns_many_times(server: MakeServer, pump: str) -> None:
+    async with server(pump=pump) as running, Stream(running.base + 1) as one, Stream(running.base + 1) as two:
+        arrive(one, running)
+        arrive(two, running)
+        for number in range(300):
+            text = b"%6d" % number
+            one.writer.write(text)
+            assert await two.reader.readexactly(6) == text
+            two.writer.write(text[::-1])
+            assert await one.reader.readexactly(6) == text[::-1]
+        (pair,) = running.pairs
+        assert pair.meter.carried == 300 * 12
+
+
+@needs_splice
+@pytest.mark.parametrize("loop", ["usual", pytest.param("prompt", marks=pytest.mark.prompt_loop)])
+async def test_without_a_descriptor_for_a_pipe_one_pair_ends_and_others_come(
+    server: MakeServer, monkeypatch: pytest.MonkeyPatch, loop: str
+) -> None:
+    def exhausted(flags: int) -> tuple[int, int]:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    async with server(pump="splice") as running:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "pipe2", exhausted)
+            async with Stream(running.base + 1) as one, Stream(running.base + 1) as two:
+                arrive(one, running)
+                arrive(two, running)
+                one.writer.write(b"x")
+                assert await two.ended()
+        await until(lambda: running.connections == 0)
+        async with Stream(running.base + 1) as one, Stream(running.base + 1) as two:
+            arrive(one, running, "another")
+            arrive(two, running, "another")
+            one.writer.write(b"x")
+            assert await two.reader.readexactly(1) == b"x"
 
 
 async def test_stopping_ends_parked_and_joined_legs(server: MakeServer) -> None:
