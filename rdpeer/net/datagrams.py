@@ -8,16 +8,22 @@ datagram transport takes one datagram a turn, and reaches a tenth of this.
 from __future__ import annotations
 
 import asyncio
+import functools
 import socket
+import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rdpeer.net import trace
+from rdpeer.net.prompt import watch
 from rdpeer.values import Endpoint
 
+if TYPE_CHECKING:
+    from rdpeer.net.rows import Rows
+
 Answer = Callable[[bytes, Any, float], bytes | None]
-"""(datagram, its source as the socket functions have it, monotonic seconds) -> what goes back, if anything;
-never raises."""
+"""(datagram, its source as the socket functions have it, monotonic seconds) -> what goes back, if anything, of
+2048 bytes at most; never raises."""
 
 _LONGEST = 2048  # more than any datagram worth an answer; what is longer is cut, and then cannot be read
 _AT_ONCE = 256
@@ -25,28 +31,43 @@ _RECEIVE_BUFFER = 4 * 1024 * 1024
 
 
 class DatagramSocket:
-    """Takes over a bound socket. Sending never waits: what does not fit is lost, as datagrams are."""
+    """Takes over a bound socket. Sending never waits: what does not fit is lost, as datagrams are.
 
-    def __init__(self, sock: socket.socket) -> None:
+    ``in_rows``: it gets and answers many, which is worth an import where the system has calls for that.
+    """
+
+    def __init__(self, sock: socket.socket, *, in_rows: bool = False) -> None:
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
         self._socket = sock
+        self._rows = _make_rows(sock) if in_rows else None
         self._traced = trace.is_on()
 
     async def serve(self, answer: Answer) -> None:
         """Answers until it is cancelled."""
         answer = trace.answering(answer)
         loop = asyncio.get_running_loop()
+        try:
+            unwatch = watch(self._socket.fileno(), functools.partial(self._drain, answer))
+        except NotImplementedError:  # an event loop that cannot watch sockets (Windows)
+            await self._take_turns(answer)
+            return
+        try:
+            await loop.create_future()
+        finally:
+            unwatch()
+
+    async def _take_turns(self, answer: Answer) -> None:
+        loop = asyncio.get_running_loop()
         while True:
             try:
                 datagram, source = await loop.sock_recvfrom(self._socket, _LONGEST)
             except ConnectionResetError:
-                continue  # Windows: an earlier datagram of ours found nobody
-            now = loop.time()
-            reply = answer(datagram, source, now)
+                continue  # an earlier datagram of ours found nobody
+            reply = answer(datagram, source, loop.time())
             if reply is not None:
                 self._send(reply, source)
-            self._drain(answer, now)
+            self._drain(answer)
             await asyncio.sleep(0)
 
     def send(self, payload: bytes, destination: Any) -> None:
@@ -64,15 +85,28 @@ class DatagramSocket:
     def close(self) -> None:
         self._socket.close()
 
-    def _drain(self, answer: Answer, now: float) -> None:
-        receive, send = self._socket.recvfrom, self._socket.sendto
+    def _drain(self, answer: Answer) -> bool:
+        """Whether each was answered at once. What is not may have left something for the event loop."""
+        if self._rows is not None:
+            return self._rows.drain(answer, time.monotonic(), _AT_ONCE)
+        receive, send, now = self._socket.recvfrom, self._socket.sendto, time.monotonic()
+        all_answered = True
         for _ in range(_AT_ONCE):
             try:
                 datagram, source = receive(_LONGEST)
                 reply = answer(datagram, source, now)
                 if reply is not None:
                     send(reply, source)
+                else:
+                    all_answered = False
             except BlockingIOError:
-                return
+                break
             except OSError:
-                continue  # as in send, and in serve
+                continue  # as in send; Windows also tells here that an earlier datagram of ours found nobody
+        return all_answered
+
+
+def _make_rows(sock: socket.socket) -> Rows | None:
+    from rdpeer.net import rows
+
+    return rows.Rows(sock) if rows.can_row(sock) else None

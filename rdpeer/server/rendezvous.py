@@ -52,7 +52,7 @@ class Rendezvous:
     def services(self, ports: ServerPorts) -> Iterable[Coroutine[None, None, None]]:
         """What is to run, each until it is cancelled."""
         for via, sock in enumerate(ports.datagrams):
-            self._sockets.append(DatagramSocket(sock))
+            self._sockets.append(DatagramSocket(sock, in_rows=True))
             yield self._sockets[via].serve(functools.partial(self._answer, via))
         for listener in ports.rendezvous:
             yield self._reception.run(listener, self.serve)
