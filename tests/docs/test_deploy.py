@@ -49,7 +49,7 @@ def test_what_is_run_can_be_run(line: str, words: list[str]) -> None:
 
 
 def test_there_are_such_lines() -> None:
-    assert len(_commands()) >= 8
+    assert len(_commands()) >= 9
 
 
 def test_the_unit_can_be_loaded(tmp_path: Path) -> None:
