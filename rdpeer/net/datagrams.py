@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rdpeer.net.rows import Rows
 
 Answer = Callable[[bytes, Any, float], bytes | None]
-"""(datagram, its source as the socket functions have it, monotonic seconds) -> what goes back, if anything, of
+"""(datagram, its source as the socket functions have it, monotonic seconds) -> what goes back, if anything,
 2048 bytes at most; never raises."""
 
 _LONGEST = 2048  # more than any datagram worth an answer; what is longer is cut, and then cannot be read
