@@ -47,18 +47,18 @@ class Database:
         """Opens or creates the file in ``folder``; UsageError if it cannot be used."""
         path = folder / FILE_NAME
         try:
+            _examine(path)
             path.touch(mode=0o600)
             self._connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
-        except (OSError, sqlite3.Error) as error:
+            try:
+                self._prepare(path)
+            except BaseException:
+                self._connection.close()
+                raise
+        except OSError as error:
             raise UsageError(f"cannot use {path}: {error}") from None
-        try:
-            self._prepare(path)
         except sqlite3.Error as error:
-            self._connection.close()
             raise _unusable(path, error) from None
-        except UsageError:
-            self._connection.close()
-            raise
 
     def load(self) -> list[Registration]:
         """All registered peers."""
@@ -111,15 +111,9 @@ class Database:
         execute = self._connection.execute
         execute("PRAGMA locking_mode = EXCLUSIVE")
         execute("BEGIN EXCLUSIVE")
-        version = execute("PRAGMA user_version").fetchone()[0]
-        if version == 0 and not execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+        version = _check(execute, path)  # again, now that nobody else can change it
+        if version == 0:
             execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-        elif execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
-            raise UsageError(f"{path} is another program's database")
-        elif version > len(_STEPS):
-            raise UsageError(f"{path} was written by a newer version of rdpeer (schema {version})")
-        elif (damage := execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-            raise sqlite3.DatabaseError(damage)
         for step in _STEPS[version:]:
             for statement in step:
                 execute(statement)
@@ -141,9 +135,56 @@ class Database:
             raise
 
 
+def _examine(path: Path) -> None:
+    """Raises UsageError or sqlite3.Error for a file that is not ours or not whole, and has changed nothing.
+
+    Whoever opens it for writing has changed it when he closes it: SQLite then takes over what stands in the
+    -wal of a server that was killed, into a damaged file too. Beside an empty one it just deletes the -wal.
+    """
+    wal = _wal(path)
+    if not _size(path):
+        if _size(wal):
+            raise sqlite3.DatabaseError(f"it is empty or not there, but {wal.name} is")
+        return
+    index = path.with_name(path.name + "-shm")
+    had_index = index.exists()
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", timeout=0, uri=True)) as reader:
+            _check(reader.execute, path)
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_READONLY_ROLLBACK:  # the first start was cut short
+            raise
+    finally:
+        if not had_index:  # reading makes it, a server never does
+            index.unlink(missing_ok=True)
+
+
+def _wal(path: Path) -> Path:
+    return path.with_name(path.name + "-wal")
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _check(execute: Callable[[str], sqlite3.Cursor], path: Path) -> int:
+    """Its schema's version, 0 for an empty one; UsageError or sqlite3.Error where it is not to be used."""
+    version: int = execute("PRAGMA user_version").fetchone()[0]
+    if version == 0 and not execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+        return 0
+    if execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
+        raise UsageError(f"{path} is another program's database")
+    if version > len(_STEPS):
+        raise UsageError(f"{path} was written by a newer version of rdpeer (schema {version})")
+    if (damage := execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+        raise sqlite3.DatabaseError(damage)
+    return version
+
+
 def _unusable(path: Path, error: sqlite3.Error) -> UsageError:
     if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
         return UsageError(f"{path} is in use by another server")
-    return UsageError(
-        f"cannot use {path}: {error}", hint="it was not changed; restore it from a backup, or move it away"
-    )
+    hint = "it was not changed; restore it from a backup, or move it away"
+    if _size(_wal(path)):  # it would be taken over into the backup
+        hint += f", and {_wal(path).name} away in either case"
+    return UsageError(f"cannot use {path}: {error}", hint=hint)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import shutil
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -111,14 +113,87 @@ def test_another_programs_database_is_refused(tmp_path: Path) -> None:
         Database(tmp_path)
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def killed(folder: Path) -> Path:
+    """What a server left that was killed in its second run: a whole file, and what came later beside it."""
+    (alive := folder / "alive").mkdir()
+    with closing(Database(alive)) as database:
+        database.save(many(5_000))
+    with closing(Database(alive)) as database:
+        database.save(many(8_000)[5_000:])
+        return Path(shutil.copytree(alive, folder / "killed: 100% of it? #1"))
+
+
+def test_what_a_killed_server_left_is_taken_over(tmp_path: Path) -> None:
+    left = killed(tmp_path)
+    assert set(contents(left)) == {FILE_NAME, FILE_NAME + "-wal"}
+    with closing(Database(left)) as database:
+        assert len(database.load()) == 8_000
+        assert set(contents(left)) == {FILE_NAME, FILE_NAME + "-wal"}
+    assert set(contents(left)) == {FILE_NAME}
+
+
+def with_a_bad_page(whole: bytes) -> bytes:
+    return whole[: 20 * 4096] + random.Random(5).randbytes(4096) + whole[21 * 4096 :]
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "a page": with_a_bad_page,
+    "all": lambda _: random.Random(5).randbytes(8192),
+    "cut in the header": lambda whole: whole[:100],
+    "nothing left": lambda _: b"",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_file_is_found_and_kept_with_what_is_beside_it(
+    tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    left = killed(tmp_path)
+    path = left / FILE_NAME
+    path.write_bytes(damage(path.read_bytes()))
+    before = contents(left)
+    with pytest.raises(UsageError, match="cannot use") as raised:
+        Database(left)
+    assert raised.value.hint == (
+        "it was not changed; restore it from a backup, or move it away,"
+        " and peers.sqlite3-wal away in either case"
+    )
+    assert contents(left) == before
+
+
+def test_a_file_that_is_gone_is_not_made_anew_beside_its_peers(tmp_path: Path) -> None:
+    left = killed(tmp_path)
+    (left / FILE_NAME).unlink()
+    before = contents(left)
+    with pytest.raises(UsageError, match=r"it is empty or not there, but peers\.sqlite3-wal is"):
+        Database(left)
+    assert contents(left) == before
+
+
 def test_a_page_that_is_damaged_is_found_and_kept(tmp_path: Path) -> None:
     with closing(Database(tmp_path)) as database:
         database.save(many(5_000))
     path = tmp_path / FILE_NAME
-    damaged = bytearray(path.read_bytes())
-    damaged[20 * 4096 : 21 * 4096] = random.Random(5).randbytes(4096)
-    path.write_bytes(damaged)
+    path.write_bytes(damaged := with_a_bad_page(path.read_bytes()))
     with pytest.raises(UsageError, match="cannot use") as raised:
         Database(tmp_path)
     assert raised.value.hint == "it was not changed; restore it from a backup, or move it away"
     assert path.read_bytes() == damaged
+
+
+def test_a_first_start_that_was_cut_short_is_begun_anew(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as first:
+        first.execute("PRAGMA cache_size = 1")  # so that half of what follows is in the file
+        first.execute("BEGIN")
+        first.execute("CREATE TABLE half (x)")
+        first.executemany("INSERT INTO half VALUES (zeroblob(4000))", [()] * 9)
+        left = Path(shutil.copytree(tmp_path, tmp_path / "left"))
+        first.execute("ROLLBACK")
+    assert set(contents(left)) == {FILE_NAME, FILE_NAME + "-journal"}
+    assert contents(left)[FILE_NAME]
+    with closing(Database(left)) as database:
+        assert database.load() == []
