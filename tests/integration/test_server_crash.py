@@ -174,6 +174,16 @@ def test_a_file_that_is_gone_is_not_made_anew_beside_its_peers(tmp_path: Path) -
     assert contents(left) == before
 
 
+def test_a_commit_is_flushed_to_a_log_beside_the_file(tmp_path: Path) -> None:
+    with closing(Database(tmp_path)) as database:
+        modes = [
+            database._connection.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("journal_mode", "synchronous", "locking_mode")
+        ]
+    full = 2
+    assert modes == ["wal", full, "exclusive"]
+
+
 def test_a_page_that_is_damaged_is_found_and_kept(tmp_path: Path) -> None:
     with closing(Database(tmp_path)) as database:
         database.save(many(5_000))
