@@ -22,6 +22,9 @@ from rdpeer.server.registry import Registration
 FILE_NAME = "peers.sqlite3"
 
 _APPLICATION_ID = 0x72647031  # "rdp1": tells our file from any other database
+_FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
+"""The second one when there is no room to read: that takes an index in a file."""
+
 _STEPS: tuple[tuple[str, ...], ...] = (
     (
         """CREATE TABLE peer (
@@ -182,8 +185,11 @@ def _check(execute: Callable[[str], sqlite3.Cursor], path: Path) -> int:
 
 
 def _unusable(path: Path, error: sqlite3.Error) -> UsageError:
-    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
+    code = getattr(error, "sqlite_errorcode", None)
+    if code == sqlite3.SQLITE_BUSY:
         return UsageError(f"{path} is in use by another server")
+    if code in _FULL:
+        return UsageError(f"cannot use {path}: its disk is full", hint="nothing is lost; make room there")
     hint = "it was not changed; restore it from a backup, or move it away"
     if _size(_wal(path)):  # it would be taken over into the backup
         hint += f", and {_wal(path).name} away in either case"

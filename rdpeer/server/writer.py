@@ -29,6 +29,8 @@ class Writer:
         self._waiting: list[Save] = []
         self._wake = asyncio.Event()
         self._stopping = False
+        self._failed = 0
+        """How many could not be saved since it worked last."""
 
     def add(self, save: Save) -> None:
         self._waiting.append(save)
@@ -56,10 +58,22 @@ class Writer:
         try:
             await self._disk.do(lambda database: database.save([save.registration for save in batch]))
         except sqlite3.Error as error:
-            log.error("%d registrations could not be saved: %s", len(batch), error)
+            self._failing(len(batch), error)
             for save in batch:
                 self._reply(save, self._registrations.save_failed(save))
             return
+        self._working()
         now = asyncio.get_running_loop().time()
         for save in batch:
             self._reply(save, self._registrations.saved(save, now))
+
+    def _failing(self, count: int, error: sqlite3.Error) -> None:
+        """Told once: strangers decide how often there is something to save."""
+        if not self._failed:
+            log.error("%d registrations could not be saved: %s; told once until it works again", count, error)
+        self._failed += count
+
+    def _working(self) -> None:
+        if self._failed:
+            log.warning("registrations are saved again; %d could not be", self._failed)
+        self._failed = 0

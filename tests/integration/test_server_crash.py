@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import random
 import shutil
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -193,6 +196,33 @@ def test_a_page_that_is_damaged_is_found_and_kept(tmp_path: Path) -> None:
         Database(tmp_path)
     assert raised.value.hint == "it was not changed; restore it from a backup, or move it away"
     assert path.read_bytes() == damaged
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 1 MiB."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        pytest.skip("a file system of one's own wants Linux and root")
+    (folder := tmp_path / "small").mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", folder], check=True)
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+@pytest.mark.parametrize("known", [0, 10])
+def test_a_start_on_a_full_disk_asks_for_room(small_disk: Path, known: int) -> None:
+    if known:
+        with closing(Database(small_disk)) as database:
+            database.save(many(known))
+    with suppress(OSError), (small_disk / "other").open("wb", buffering=0) as other:
+        while True:
+            other.write(bytes(512))
+    with pytest.raises(UsageError, match="its disk is full") as raised:
+        Database(small_disk)
+    assert raised.value.hint == "nothing is lost; make room there"
+    (small_disk / "other").unlink()
+    with closing(Database(small_disk)) as database:
+        assert len(database.load()) == known
 
 
 def test_a_first_start_that_was_cut_short_is_begun_anew(tmp_path: Path) -> None:

@@ -23,14 +23,15 @@ SAVES = [
 
 
 class FakeDatabase(Database):
-    """Remembers each commit, or fails."""
+    """Remembers each commit, or fails the first so many times."""
 
-    def __init__(self, *, fails: bool = False) -> None:
+    def __init__(self, *, fails: int = 0) -> None:
         self.commits: list[list[Registration]] = []
-        self._fails = fails
+        self._failures = fails
 
     def save(self, registrations: Iterable[Registration]) -> None:
-        if self._fails:
+        if self._failures:
+            self._failures -= 1
             raise sqlite3.OperationalError("database or disk is full")
         self.commits.append(list(registrations))
 
@@ -57,7 +58,27 @@ async def test_what_came_in_together_is_one_commit() -> None:
 
 
 async def test_a_disk_that_fails_is_told_and_nothing_counts(caplog: pytest.LogCaptureFixture) -> None:
-    registry, replies = await written(FakeDatabase(fails=True))
+    registry, replies = await written(FakeDatabase(fails=1))
     assert replies == [(save, SERVER_ERROR) for save in SAVES]
     assert not registry.peers
     assert "5 registrations could not be saved: database or disk is full" in caplog.text
+
+
+async def test_a_disk_that_goes_on_failing_is_told_once_and_once_when_it_does_not(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    database = FakeDatabase(fails=3)
+    answered: asyncio.Queue[bytes] = asyncio.Queue()
+    writer = Writer(
+        Disk(database), Registrations(Registry(), Limits()), lambda _, answer: answered.put_nowait(answer)
+    )
+    writing = asyncio.create_task(writer.run())
+    for save in SAVES:
+        writer.add(save)
+        await answered.get()
+    writer.stop()
+    await writing
+    assert [record.getMessage() for record in caplog.records] == [
+        "1 registrations could not be saved: database or disk is full; told once until it works again",
+        "registrations are saved again; 3 could not be",
+    ]
