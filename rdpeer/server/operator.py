@@ -180,7 +180,7 @@ class Operator:
 
     def rotate(self, days: float) -> Row:
         """A new key pair; the old one counts for so many days more."""
-        if self.keys is None or self.options.key is not None:
+        if self.keys is None or self.options.demanded_key is not None:
             raise UsageError("the key that is demanded was named by --key")
         keypair.rotate(self.options.data_dir, self.keys, wall() + days * _DAY)
         self.keys.expire(wall())

@@ -173,6 +173,17 @@ async def test_a_rotation_overlaps_unless_it_must_not(server: MakeServer, tmp_pa
         assert not await counts(running, keys[-2], "again")
 
 
+@pytest.mark.parametrize("own", ["-", "_"])
+async def test_the_key_of_the_data_folder_is_rotated_however_it_is_named(
+    server: MakeServer, tmp_path: Path, own: str
+) -> None:
+    async with server(data_dir=tmp_path, key=own) as running:
+        (row,) = await ask(tmp_path, "rotate", days=1)
+        assert row["key"] != running.key.text
+    async with server(data_dir=tmp_path, key=own) as running:
+        assert running.key.text == row["key"]
+
+
 async def test_a_key_that_was_named_is_not_rotated(server: MakeServer, tmp_path: Path) -> None:
     async with server(data_dir=tmp_path, only="relay", key=PublicKey(PK).text):
         with pytest.raises(UsageError, match="named by --key"):
