@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Callable
 from pathlib import Path
 
 from rdpeer.crypto.keys import SEED_BYTES, IdentityKey
 from rdpeer.errors import UsageError
+from rdpeer.net.clock import wall
 from rdpeer.server.keys import Keys, Previous
 from rdpeer.store.files import read_text, write_whole
 
@@ -25,9 +27,13 @@ SECRET_FILE = "id_ed25519"  # noqa: S105 - a file's name
 PUBLIC_FILE = "id_ed25519.pub"
 PREVIOUS_FILE = "id_ed25519.previous"
 
+_DAY = 24 * 3600.0
+_NEVER = 0.0
+"""The date before all others."""
 
-def load_or_create(folder: Path, wall: float) -> Keys:
-    """The keys in ``folder`` at the date ``wall``, made on first use; UsageError if that cannot be done.
+
+def load_or_create(folder: Path, date: Callable[[], float] = wall) -> Keys:
+    """The keys in ``folder``, made on first use; UsageError if that cannot be done.
 
     Two processes that make them at the same time would overwrite each other's: the caller holds the folder's
     database, which is locked.
@@ -49,18 +55,22 @@ def load_or_create(folder: Path, wall: float) -> Keys:
         write_whole(public, key.public.text)
     elif shown.strip() != key.public.text:
         raise UsageError(f"{public} does not belong to {secret}")
-    keys = Keys(key, previous)
-    keys.expire(wall)
-    return keys
+    return Keys(key, previous, date)
 
 
-def rotate(folder: Path, keys: Keys, until: float) -> None:
-    """A new pair in ``folder`` and in ``keys``; the old one counts until the date ``until``."""
+def rotate(folder: Path, keys: Keys, days: float) -> None:
+    """A new pair in ``folder`` and in ``keys``; the old one counts for so many days more.
+
+    With none, it never counts again, whatever the clock says: nothing is left of it.
+    """
+    until = keys.date() + days * _DAY if days else _NEVER
     previous, new = Previous(keys.current, until), IdentityKey.generate()
-    write_whole(folder / PREVIOUS_FILE, f"{_encoded(previous.key)} {int(until)}\n")
+    write_whole(folder / PREVIOUS_FILE, f"{_encoded(previous.key)} {int(previous.until)}\n")
     write_whole(folder / SECRET_FILE, _encoded(new))
     write_whole(folder / PUBLIC_FILE, new.public.text)
-    keys.current, keys.previous = new, previous
+    if not days:
+        (folder / PREVIOUS_FILE).unlink()
+    keys.change(new, previous)
 
 
 def _load_previous(path: Path) -> Previous | None:

@@ -8,9 +8,11 @@ keys signed by the old one, the only one that he can check.
 from __future__ import annotations
 
 import hmac
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from rdpeer.crypto.keys import IdentityKey
+from rdpeer.net.clock import wall
 from rdpeer.values import PublicKey
 
 
@@ -23,11 +25,24 @@ class Previous:
 
 
 class Keys:
-    """A server's own pair; ``previous`` only while it counts."""
+    """A server's own pair, and the one before. ``date`` tells the seconds since 1970."""
 
-    def __init__(self, current: IdentityKey, previous: Previous | None = None) -> None:
+    def __init__(
+        self, current: IdentityKey, previous: Previous | None = None, date: Callable[[], float] = wall
+    ) -> None:
         self.current = current
-        self.previous = previous
+        self.date = date
+        self._previous = previous
+
+    def change(self, current: IdentityKey, previous: Previous | None) -> None:
+        """From now on."""
+        self.current, self._previous = current, previous
+
+    @property
+    def previous(self) -> Previous | None:
+        """The key before, while it counts. The date is asked each time: a clock that was ahead for a moment
+        ends no overlap."""
+        return self._previous if self._previous and self.date() < self._previous.until else None
 
     @property
     def public(self) -> PublicKey:
@@ -41,12 +56,8 @@ class Keys:
     @property
     def counting(self) -> list[IdentityKey]:
         """Those that peers may know us by now."""
-        return [self.current, *([self.previous.key] if self.previous else [])]
-
-    def expire(self, wall: float) -> None:
-        """Drops the previous key when its time is over; ``wall`` is the date."""
-        if self.previous is not None and self.previous.until <= wall:
-            self.previous = None
+        previous = self.previous
+        return [self.current, *([previous.key] if previous else [])]
 
 
 def names(text: str, key: PublicKey) -> bool:

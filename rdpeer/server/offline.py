@@ -6,12 +6,9 @@ from contextlib import closing
 from pathlib import Path
 
 from rdpeer.errors import UsageError
-from rdpeer.net.clock import wall
 from rdpeer.server import keypair, operator
 from rdpeer.server.database import Database
 from rdpeer.values import PublicKey
-
-_DAY = 24 * 3600.0
 
 
 def back_up(data_dir: Path, folder: Path) -> None:
@@ -23,8 +20,8 @@ def back_up(data_dir: Path, folder: Path) -> None:
 def rotate(data_dir: Path, days: float) -> PublicKey:
     """As ``Operator.rotate``; the new key."""
     with closing(_database(data_dir)):  # held while the files change
-        keys = keypair.load_or_create(data_dir, wall())
-        keypair.rotate(data_dir, keys, wall() + days * _DAY)
+        keys = keypair.load_or_create(data_dir)
+        keypair.rotate(data_dir, keys, days)
     return keys.public
 
 

@@ -40,7 +40,6 @@ _NEED_RESTART = (
     *("port", "bind", "address", "key", "only", "limits"),
     *("access_log", "log_format", "log_level", "metrics"),
 )
-_DAY = 24 * 3600.0
 
 
 @dataclass
@@ -182,8 +181,7 @@ class Operator:
         """A new key pair; the old one counts for so many days more."""
         if self.keys is None or self.options.demanded_key is not None:
             raise UsageError("the key that is demanded was named by --key")
-        keypair.rotate(self.options.data_dir, self.keys, wall() + days * _DAY)
-        self.keys.expire(wall())
+        keypair.rotate(self.options.data_dir, self.keys, days)
         self.public = self.keys.public
         return {"key": self.public.text}
 

@@ -12,7 +12,6 @@ from typing import Self
 
 from rdpeer.errors import UsageError
 from rdpeer.net import control
-from rdpeer.net.clock import wall
 from rdpeer.net.connections import Listener
 from rdpeer.net.page import serve_page
 from rdpeer.net.ports import (
@@ -161,8 +160,6 @@ class Server:
         self._relay.sweep(now)
         if self._rendezvous:
             self._rendezvous.sweep(now)
-        if self._keys:
-            self._keys.expire(wall())
 
     def _start(self) -> None:
         options = self._options

@@ -6,7 +6,6 @@ import dataclasses
 import logging
 
 from rdpeer.errors import UsageError
-from rdpeer.net.clock import wall
 from rdpeer.net.ports import allow_descriptors
 from rdpeer.server import hbbs
 from rdpeer.server.database import Database
@@ -31,7 +30,7 @@ def load_keys(options: ServerOptions) -> Keys | PublicKey:
     demanded = options.demanded_key
     if demanded is not None and not options.is_rendezvous:
         return demanded
-    keys = load_or_create(options.data_dir, wall())
+    keys = load_or_create(options.data_dir)
     if demanded not in (None, keys.public):
         raise UsageError(
             f"the key that was named is not that of {options.data_dir / PUBLIC_FILE}",

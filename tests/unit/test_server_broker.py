@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,7 @@ class Table:
         numbers = itertools.count(0x12345678)
         self.broker = Broker(
             self.registry,
-            Keys(KEY, Previous(previous, 1e9) if previous else None),
+            Keys(KEY, Previous(previous, math.inf) if previous else None),
             Relays([ServerAddress.parse(relay, 21117) for relay in relays]),
             limits or Limits(),
             lambda: next(numbers),
