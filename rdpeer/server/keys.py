@@ -53,11 +53,32 @@ class Keys:
         """The key that ``text``, from the network, names; None if it does not count."""
         return next((key for key in self.counting if names(text, key.public)), None)
 
+    def accepts(self, text: str) -> bool:
+        """Whether ``text``, from the network, names a key that counts."""
+        return self.named(text) is not None
+
     @property
     def counting(self) -> list[IdentityKey]:
         """Those that peers may know us by now."""
         previous = self.previous
         return [self.current, *([previous.key] if previous else [])]
+
+
+class NamedKeys:
+    """What a relay without a pair of its own demands: one of its rendezvous server's ``keys``, of which there
+    is at least one, and the one for new peers comes first."""
+
+    def __init__(self, keys: tuple[PublicKey, ...]) -> None:
+        self.keys = keys
+
+    @property
+    def public(self) -> PublicKey:
+        """The one for new peers."""
+        return self.keys[0]
+
+    def accepts(self, text: str) -> bool:
+        """Whether ``text``, from the network, is one of them."""
+        return any(names(text, key) for key in self.keys)
 
 
 def names(text: str, key: PublicKey) -> bool:

@@ -22,7 +22,7 @@ from rdpeer.server.database import FILE_NAME, Database
 from rdpeer.server.disk import Disk
 from rdpeer.server.enrolment import Enrolment
 from rdpeer.server.journal import Journal
-from rdpeer.server.keys import Keys
+from rdpeer.server.keys import Keys, NamedKeys
 from rdpeer.server.options import ServerOptions
 from rdpeer.server.reception import Reception
 from rdpeer.server.registry import Peer, Registry
@@ -37,19 +37,18 @@ Row = dict[str, Any]
 log = logging.getLogger(__name__)
 
 _NEED_RESTART = (
-    *("port", "bind", "address", "key", "only", "limits"),
+    *("port", "bind", "address", "only", "limits"),
     *("access_log", "log_format", "log_level", "metrics"),
 )
 
 
 @dataclass
 class Operator:
-    """The parts of a running server; ``keys`` is None for a relay that has no secret."""
+    """The parts of a running server."""
 
     options: ServerOptions
     base: int
-    public: PublicKey
-    keys: Keys | None
+    keys: Keys | NamedKeys
     registry: Registry
     enrolment: Enrolment
     blocks: Blocks
@@ -69,22 +68,29 @@ class Operator:
             if getattr(options, name) != getattr(self.options, name):
                 log.warning("%s has changed: it counts after a restart", name.replace("_", "-"))
         keys, bandwidth, listed = options.read_allowed_keys(), options.bandwidth(), options.read_blocklist()
+        self._apply_keys(options.demanded_keys)
         self.options = options
         self.relays.set(options.relays(self.base))
         self.enrolment.set(options.enrol, keys)
         self.relay.bandwidth = bandwidth
         self._apply_blocks(listed)
 
+    def _apply_keys(self, named: tuple[PublicKey, ...]) -> None:
+        if isinstance(self.keys, NamedKeys) and named:
+            self.keys.keys = named
+        elif named != self.options.demanded_keys:
+            log.warning("key has changed: it counts after a restart")
+
     def status(self) -> Row:
         """The server in a few numbers."""
         now = asyncio.get_running_loop().time()
         peers = self.registry.peers.values()
         pairs = self.relay.pairs.values()
-        previous = self.keys.previous if self.keys else None
+        previous = self.keys.previous if isinstance(self.keys, Keys) else None
         return {
             "bind": list(self.options.bind),
             "port": self.base,
-            "key": self.public.text,
+            "key": self.keys.public.text,
             "previous_key_until": previous.until if previous else None,
             "services": [self.options.only] if self.options.only else ["rendezvous", "relay"],
             "started": self.started,
@@ -179,11 +185,10 @@ class Operator:
 
     def rotate(self, days: float) -> Row:
         """A new key pair; the old one counts for so many days more."""
-        if self.keys is None or self.options.demanded_key is not None:
+        if isinstance(self.keys, NamedKeys) or self.options.demanded_keys:
             raise UsageError("the key that is demanded was named by --key")
         keypair.rotate(self.options.data_dir, self.keys, days)
-        self.public = self.keys.public
-        return {"key": self.public.text}
+        return {"key": self.keys.public.text}
 
     async def backup(self, folder: Path) -> None:
         """Copies keys and database into the new ``folder``, which then is a data folder."""

@@ -50,7 +50,8 @@ class ServerOptions:
     """The host under which peers reach us, for the link; None for the address of the default route."""
 
     key: str | None = field(default=None, repr=False)
-    """The public key that is demanded. A rendezvous server's is that of its own pair, and nothing else."""
+    """The public key that is demanded. A rendezvous server's is that of its own pair, and nothing else.
+    A relay alone takes several, with commas between."""
 
     only: Service | None = None
     """One of the two services alone."""
@@ -124,7 +125,10 @@ class ServerOptions:
         for value, known in ((self.log_format, LOG_FORMATS), (self.log_level, LOG_LEVELS)):
             if value not in known:
                 raise UsageError(f"{quoted(value)} is none of {', '.join(known)}")
-        _ = self.demanded_key
+        if len(self.demanded_keys) > 1 and self.is_rendezvous:
+            raise UsageError(
+                "a rendezvous server has one key", hint="several are for a relay alone: --only relay"
+            )
         if not 0 <= self.drain < math.inf:
             raise UsageError(f"not a number of seconds: {self.drain:g}")
         for number in (self.single_bandwidth, self.total_bandwidth, self.limit_speed, self.relay_idle):
@@ -171,17 +175,21 @@ class ServerOptions:
         return tuple(ServerAddress.parse(relay, base + 1) for relay in self.relay_servers)
 
     @property
-    def demanded_key(self) -> PublicKey | None:
-        """The key that was named, None for whatever pair is in the data folder."""
+    def demanded_keys(self) -> tuple[PublicKey, ...]:
+        """Those that were named, none for whatever pair is in the data folder."""
         if self.key is None or self.key in OWN_KEY:
-            return None
-        public = ServerKey(self.key).public
-        if public is None:
-            raise UsageError(
-                "the key is neither '-' nor a public key (base64 of 32 bytes)",
-                hint="a secret key belongs into id_ed25519; with any other text no key could be signed",
-            )
-        return public
+            return ()
+        return tuple(_public(text.strip()) for text in self.key.split(","))
+
+
+def _public(text: str) -> PublicKey:
+    public = ServerKey(text).public
+    if public is None:
+        raise UsageError(
+            "the key is neither '-' nor a public key (base64 of 32 bytes)",
+            hint="a secret key belongs into id_ed25519; with any other text no key could be signed",
+        )
+    return public
 
 
 def _bytes(megabits: float) -> int:

@@ -33,7 +33,7 @@ from rdpeer.server.disk import Disk
 from rdpeer.server.enrolment import Enrolment
 from rdpeer.server.forwarded import TrustedProxies
 from rdpeer.server.journal import Journal
-from rdpeer.server.keys import Keys, names
+from rdpeer.server.keys import Keys
 from rdpeer.server.operator import Operator
 from rdpeer.server.options import ServerOptions
 from rdpeer.server.pairing import Pairing
@@ -165,9 +165,8 @@ class Server:
         options = self._options
         make_folder(options.data_dir)
         database = self._resources.enter_context(closing(Database(options.data_dir)))
-        keys = load_keys(options)
-        self._keys = keys if isinstance(keys, Keys) else None
-        self.key = keys.public if isinstance(keys, Keys) else keys
+        self._keys = load_keys(options)
+        self.key = self._keys.public
         self._tls = options.tls()
         ports = self._bind()
         self._make_parts(database)
@@ -198,14 +197,13 @@ class Server:
         self._relay = self._make_relay(self._receptions[1])
         enrolment = Enrolment(options.enrol, options.read_allowed_keys(), self._limits.waiting)
         registry, disk = Registry(), Disk(database)
-        if self._keys and options.is_rendezvous:
+        if isinstance(self._keys, Keys) and options.is_rendezvous:
             self.imported = import_peers(options, database)
             registry = Registry(database.load())
             self._rendezvous = self._make_rendezvous(self._keys, registry, enrolment, disk)
         self.operator = Operator(
             options=options,
             base=self.base,
-            public=self.key,
             keys=self._keys,
             registry=registry,
             enrolment=enrolment,
@@ -227,7 +225,7 @@ class Server:
 
     def _make_relay(self, reception: Reception) -> Relay:
         pump = self._resources.enter_context(closing(make_pump(self._options.pump)))
-        pairing = Pairing(self._accepts, self._limits)
+        pairing = Pairing(self._keys.accepts, self._limits)
         return Relay(pairing, pump, reception, self._options.bandwidth(), self._journal)
 
     def _make_rendezvous(
@@ -248,10 +246,6 @@ class Server:
         )
         reception = self._receptions[0]
         return Rendezvous(registry, registrations, broker, disk, reception, keys, limits.keep_alive)
-
-    def _accepts(self, text: str) -> bool:
-        """Whether the relay takes this key."""
-        return self._keys.named(text) is not None if self._keys else names(text, self.key)
 
     def _open_admin(self, path: Path) -> None:
         """Without it the server runs as well: not every file system has sockets."""

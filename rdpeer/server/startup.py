@@ -10,10 +10,9 @@ from rdpeer.net.ports import allow_descriptors
 from rdpeer.server import hbbs
 from rdpeer.server.database import Database
 from rdpeer.server.keypair import PUBLIC_FILE, load_or_create
-from rdpeer.server.keys import Keys
+from rdpeer.server.keys import Keys, NamedKeys
 from rdpeer.server.limits import Limits
 from rdpeer.server.options import ServerOptions
-from rdpeer.values import PublicKey
 
 log = logging.getLogger(__name__)
 
@@ -22,16 +21,16 @@ _DESCRIPTORS = 4
 """Needed for one connection of each service: a rendezvous client's socket, a leg's, and the leg's pipe."""
 
 
-def load_keys(options: ServerOptions) -> Keys | PublicKey:
-    """The public one alone for a relay that was told which to demand: it needs no secret.
+def load_keys(options: ServerOptions) -> Keys | NamedKeys:
+    """The public ones alone for a relay that was told which to demand: it needs no secret.
 
     UsageError where they cannot be read, or are not the one that was named.
     """
-    demanded = options.demanded_key
-    if demanded is not None and not options.is_rendezvous:
-        return demanded
+    demanded = options.demanded_keys
+    if demanded and not options.is_rendezvous:
+        return NamedKeys(demanded)
     keys = load_or_create(options.data_dir)
-    if demanded not in (None, keys.public):
+    if demanded not in ((), (keys.public,)):
         raise UsageError(
             f"the key that was named is not that of {options.data_dir / PUBLIC_FILE}",
             hint="what the server signs with has to be what peers know: leave --key out",

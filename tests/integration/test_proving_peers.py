@@ -100,7 +100,7 @@ async def test_both_keys_count_while_the_server_s_key_rotates(server: MakeServer
         running.operator.rotate(days=1.0)
         await come_online(running, "udp", before)
         await come_online(
-            running, "udp", replace(before, possession=Possession(KEY, running.operator.public))
+            running, "udp", replace(before, possession=Possession(KEY, running.operator.keys.public))
         )
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import stat
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 from bare_clients import HOST, Datagrams, Stream, message, until
 
+from rdpeer.crypto.keys import IdentityKey
 from rdpeer.errors import UsageError
 from rdpeer.net import control
 from rdpeer.net.control import Row
@@ -188,6 +191,45 @@ async def test_a_key_that_was_named_is_not_rotated(server: MakeServer, tmp_path:
     async with server(data_dir=tmp_path, only="relay", key=PublicKey(PK).text):
         with pytest.raises(UsageError, match="named by --key"):
             await ask(tmp_path, "rotate", days=1)
+
+
+async def is_joined(running: Server, key: PublicKey) -> bool:
+    """Whether a relay takes ``key``."""
+    request = message(request_relay=wire.RequestRelay(uuid=str(uuid.uuid4()), licence_key=key.text))
+    async with Stream(running.base + 1) as one, Stream(running.base + 1) as two:
+        one.send(request)
+        two.send(request)
+        one.writer.write(b"12345")
+        with contextlib.suppress(asyncio.IncompleteReadError, OSError):
+            return await two.reader.readexactly(5) == b"12345"
+        return False
+
+
+async def test_a_relay_elsewhere_follows_a_rotation_by_reloads(tmp_path: Path) -> None:
+    old, new, foreign = (IdentityKey.from_seed(bytes([n]) * 32).public for n in range(3))
+    options = ServerOptions(tmp_path, 0, (HOST,), only="relay", key=old.text)
+    async with Server(options, lambda: options) as running:
+        for named in ([old], [new, old], [new]):
+            options = dataclasses.replace(options, key=",".join(key.text for key in named))
+            await ask(tmp_path, "reload")
+            (status,) = await ask(tmp_path, "status")
+            assert status["key"] == named[0].text
+            for key in (old, new, foreign):
+                assert await is_joined(running, key) == (key in named)
+
+
+async def test_whose_pair_a_server_uses_takes_a_restart(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = ServerOptions(tmp_path, 0, (HOST,), only="relay", key="-")
+    async with Server(options, lambda: options) as running:
+        options = dataclasses.replace(options, key="_")
+        await ask(tmp_path, "reload")
+        assert not caplog.messages
+        options = dataclasses.replace(options, key=PublicKey(PK).text)
+        await ask(tmp_path, "reload")
+        assert caplog.messages == ["key has changed: it counts after a restart"]
+        assert await is_joined(running, running.key)
 
 
 async def test_a_backup_is_a_data_folder(server: MakeServer, tmp_path: Path) -> None:

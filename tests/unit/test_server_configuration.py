@@ -12,6 +12,7 @@ from rdpeer.server.configuration import load
 from rdpeer.values import PublicKey, ServerAddress
 
 KEY = PublicKey(bytes(range(32))).text
+OTHER_KEY = PublicKey(bytes([1]) * 32).text
 
 
 def test_flag_over_file_over_hbbs_over_default(tmp_path: Path) -> None:
@@ -82,6 +83,8 @@ def test_a_named_file_has_to_be_there(tmp_path: Path) -> None:
         {"limit-speed": float("nan")},
         {"key": "a text"},
         {"key": "A" * 88},
+        {"key": KEY + "," + OTHER_KEY},
+        {"key": KEY + ",", "only": "relay"},
     ],
 )
 def test_what_cannot_be_meant_is_refused(tmp_path: Path, given: dict[str, object]) -> None:
@@ -89,7 +92,11 @@ def test_what_cannot_be_meant_is_refused(tmp_path: Path, given: dict[str, object
         load(tmp_path, given)
 
 
-@pytest.mark.parametrize(("key", "demanded"), [("-", None), ("_", None), (KEY, KEY), (KEY.rstrip("="), KEY)])
-def test_the_key_is_the_own_pairs_or_a_public_one(tmp_path: Path, key: str, demanded: str | None) -> None:
-    public = load(tmp_path, {"key": key}).demanded_key
-    assert (public.text if public else None) == demanded
+@pytest.mark.parametrize(("key", "demanded"), [("-", []), ("_", []), (KEY, [KEY]), (KEY.rstrip("="), [KEY])])
+def test_the_key_is_the_own_pairs_or_a_public_one(tmp_path: Path, key: str, demanded: list[str]) -> None:
+    assert [public.text for public in load(tmp_path, {"key": key}).demanded_keys] == demanded
+
+
+def test_a_relay_alone_demands_one_of_several_keys(tmp_path: Path) -> None:
+    options = load(tmp_path, {"key": f"{OTHER_KEY}, {KEY}", "only": "relay"})
+    assert [public.text for public in options.demanded_keys] == [OTHER_KEY, KEY]
