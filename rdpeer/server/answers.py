@@ -16,9 +16,9 @@ from rdpeer.crypto.identities import sign_id_pk
 from rdpeer.errors import RemoteProtocolError
 from rdpeer.server.commands import Caller, Send
 from rdpeer.server.forwards import Forwards
-from rdpeer.server.questions import Question, Questions
+from rdpeer.server.presence import Presence
+from rdpeer.server.questions import Pending, Question
 from rdpeer.server.rates import network
-from rdpeer.server.registry import Registry
 from rdpeer.values import Endpoint, printable
 from rdpeer.wire import rendezvous_pb2 as wire
 from rdpeer.wire.endpoints import mangle, unmangle
@@ -32,8 +32,8 @@ class Answers:
 
     def __init__(
         self,
-        registry: Registry,
-        questions: Questions,
+        registry: Presence,
+        questions: Pending,
         forwards: Forwards,
         draw: Callable[[], int],
     ) -> None:
@@ -125,7 +125,7 @@ class Answers:
             raise RemoteProtocolError(
                 f"an answer of {printable(peer_id)} to a question for {printable(question.peer_id)}"
             )
-        peer = self._registry.peers.get(question.peer_id)
+        peer = self._registry.get(question.peer_id)
         if peer is None:
             raise RemoteProtocolError(f"an answer for {printable(question.peer_id)}, who was removed")
         home = peer.registration.ip
@@ -140,10 +140,10 @@ class Answers:
     def _signed(self, question: Question, version: str) -> bytes:
         """The peer's key, signed with the key that the initiator named; none for a peer without a version,
         as stock has it."""
-        if not version:
+        peer = self._registry.get(question.peer_id)
+        if not version or peer is None:
             return b""
-        pk = self._registry.peers[question.peer_id].registration.pk
-        return sign_id_pk(question.key, question.peer_id, pk)
+        return sign_id_pk(question.key, question.peer_id, peer.registration.pk)
 
 
 def known_nat_type(nat_type: wire.NatType.ValueType) -> wire.NatType.ValueType:

@@ -19,10 +19,11 @@ from rdpeer.server.forwards import Forwards
 from rdpeer.server.journal import Journal
 from rdpeer.server.keys import Keys
 from rdpeer.server.limits import Limits
+from rdpeer.server.presence import Known, Presence
 from rdpeer.server.queries import answer_query
-from rdpeer.server.questions import Question, Questions
+from rdpeer.server.questions import Pending, Question
 from rdpeer.server.rates import Recent, network
-from rdpeer.server.registry import Line, Peer, Registry, Source
+from rdpeer.server.registry import Line, Source
 from rdpeer.server.relays import Relays
 from rdpeer.values import Endpoint, printable
 from rdpeer.wire import rendezvous_pb2 as wire
@@ -49,7 +50,8 @@ class Broker:
 
     def __init__(
         self,
-        registry: Registry,
+        registry: Presence,
+        questions: Pending,
         keys: Keys,
         relays: Relays,
         limits: Limits,
@@ -63,7 +65,7 @@ class Broker:
         self._registry = registry
         self._keys = keys
         self._relays = relays
-        self._questions = Questions(limits, draw)
+        self._questions = questions
         self._forwards = Forwards(limits.sources)
         self._answers = Answers(registry, self._questions, self._forwards, draw)
         self._admitted: Recent[tuple[str, str], _Admitted] = Recent(limits.sources)
@@ -131,7 +133,7 @@ class Broker:
         key = self._keys.named(request.licence_key)
         if key is None:
             return self._failure(caller, request.id, Response.LICENSE_MISMATCH)
-        if request.id not in self._registry.peers:
+        if self._registry.get(request.id) is None:
             return self._failure(caller, request.id, Response.ID_NOT_EXIST)
         peer = self._registry.online(request.id, now)
         if peer is None:
@@ -211,7 +213,7 @@ class Broker:
         return [Send(caller.connection, answer.SerializeToString())]
 
     def _notify(
-        self, peer: Peer, question: Question, message: wire.RendezvousMessage, now: float
+        self, peer: Known, question: Question, message: wire.RendezvousMessage, now: float
     ) -> list[Command]:
         payload, what = message.SerializeToString(), message.WhichOneof("union")
         if peer.source is None or not self._may_send(peer.source, payload, now):
@@ -231,7 +233,7 @@ def _udp_port(initiator: Endpoint, port: int) -> int:
     return 0 if initiator.is_v6 else known_port(port)
 
 
-def _same_ip(remote: Endpoint, peer: Peer) -> bool:
+def _same_ip(remote: Endpoint, peer: Known) -> bool:
     """Behind one public address, so perhaps in one network: worth asking for its local address. Who came
     over a proxy or the web has none that leads to it."""
     source = peer.source

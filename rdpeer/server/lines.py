@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from rdpeer.server.registry import Line, Registry
+from rdpeer.server.presence import Presence
+from rdpeer.server.registry import Line
 
 
 class Lines:
     """``keep_alive``: seconds between our heartbeats on a line."""
 
-    def __init__(self, registry: Registry, keep_alive: float) -> None:
+    def __init__(self, registry: Presence, keep_alive: float) -> None:
         self._registry = registry
         self._keep_alive = keep_alive
         self._lines: dict[int, tuple[Line, str]] = {}
@@ -27,7 +28,7 @@ class Lines:
 
     def registered(self, line: Line, peer_id: str, now: float) -> None:
         """Something was answered to ``peer_id`` on ``line``; only if that made it its line, it is kept."""
-        peer = self._registry.peers.get(peer_id)
+        peer = self._registry.get(peer_id)
         if peer is not None and peer.source == line:
             self._lines[line.connection] = line, peer_id
             self._beats[line.connection] = now + self._keep_alive
@@ -36,7 +37,7 @@ class Lines:
     def heard(self, connection: int, now: float) -> bool:
         """A frame came. False if the connection is no peer's line, or not any more."""
         line, peer_id = self._lines.get(connection, (None, ""))
-        peer = self._registry.peers.get(peer_id)
+        peer = self._registry.get(peer_id)
         if line is None or peer is None or peer.source != line:
             return False
         peer.heard(line, 0, now)
@@ -55,6 +56,6 @@ class Lines:
         """The connection is gone, and its peer offline, unless it is registered elsewhere by now."""
         self._beats.pop(line.connection, None)
         _, peer_id = self._lines.pop(line.connection, (None, ""))
-        peer = self._registry.peers.get(peer_id)
+        peer = self._registry.get(peer_id)
         if peer is not None and peer.source == line:
             peer.forget()

@@ -24,8 +24,8 @@ from rdpeer.server.enrolment import Enrolment
 from rdpeer.server.journal import Journal
 from rdpeer.server.keys import Keys, NamedKeys
 from rdpeer.server.options import ServerOptions
+from rdpeer.server.presence import Known, Presence
 from rdpeer.server.reception import Reception
-from rdpeer.server.registry import Peer, Registry
 from rdpeer.server.relay import Relay
 from rdpeer.server.relays import Relays
 from rdpeer.store.files import write_whole
@@ -49,7 +49,7 @@ class Operator:
     options: ServerOptions
     base: int
     keys: Keys | NamedKeys
-    registry: Registry
+    registry: Presence
     enrolment: Enrolment
     blocks: Blocks
     disk: Disk
@@ -84,7 +84,7 @@ class Operator:
     def status(self) -> Row:
         """The server in a few numbers."""
         now = asyncio.get_running_loop().time()
-        peers = self.registry.peers.values()
+        peers = self.registry.all()
         pairs = self.relay.pairs.values()
         previous = self.keys.previous if isinstance(self.keys, Keys) else None
         return {
@@ -115,7 +115,7 @@ class Operator:
     def peers(self) -> Iterator[Row]:
         """Each known peer, and each that waits for approval."""
         now = asyncio.get_running_loop().time()
-        for peer in list(self.registry.peers.values()):
+        for peer in self.registry.all():
             yield self._peer(peer, now)
         for waiting in self.enrolment.waiting:
             yield {
@@ -158,7 +158,7 @@ class Operator:
     def _apply_blocks(self, listed: list[str]) -> None:
         """Who is blocked now is offline, and his connections end."""
         self.blocks.set([*listed, *self.blocked])
-        for peer in self.registry.peers.values():
+        for peer in self.registry.all():
             if self.blocks.has_id(peer.registration.id) or (
                 peer.source and self.blocks.has_ip(peer.source[0])
             ):
@@ -176,9 +176,9 @@ class Operator:
 
     async def remove(self, peer_id: str) -> None:
         """Forgets a peer: its ID is free again."""
-        if peer_id not in self.registry.peers and self.enrolment.take(peer_id) is not None:
-            return
-        if peer_id not in self.registry.peers:
+        if self.registry.get(peer_id) is None:
+            if self.enrolment.take(peer_id) is not None:
+                return
             raise UsageError(f"{peer_id} is not known")
         await self._write(lambda database: database.remove(peer_id))
         self.registry.remove(peer_id)
@@ -200,7 +200,7 @@ class Operator:
         except sqlite3.Error as error:
             raise UsageError(f"it could not be written: {error}") from None
 
-    def _peer(self, peer: Peer, now: float) -> Row:
+    def _peer(self, peer: Known, now: float) -> Row:
         registration = peer.registration
         return {
             "id": registration.id,

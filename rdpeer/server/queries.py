@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rdpeer.server.registry import Registry
+from rdpeer.server.presence import Presence
 from rdpeer.values import Endpoint
 from rdpeer.wire import rendezvous_pb2 as wire
 from rdpeer.wire.endpoints import mangle
 
 
 def answer_query(
-    message: wire.RendezvousMessage, remote: Endpoint, registry: Registry, now: float
+    message: wire.RendezvousMessage, remote: Endpoint, registry: Presence, now: float
 ) -> bytes | None:
     """The answer to TestNatRequest (where the question came from), OnlineRequest or HttpProxyRequest (no);
     else None."""
@@ -31,7 +31,7 @@ def answer_query(
     return answer.SerializeToString()
 
 
-def _states(peer_ids: Iterable[str], registry: Registry, now: float) -> bytes:
+def _states(peer_ids: Iterable[str], registry: Presence, now: float) -> bytes:
     """A bit a peer, the first one the highest of the first byte."""
     bits = "".join("1" if registry.online(peer_id, now) else "0" for peer_id in peer_ids)
     size = -(-len(bits) // 8)

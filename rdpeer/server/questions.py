@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from rdpeer.crypto.keys import IdentityKey
 from rdpeer.server.limits import Limits
@@ -38,8 +39,36 @@ class Question:
     relay_server: str
 
 
+class Pending(Protocol):
+    """What the rules ask of the open questions. Nothing here may wait (docs/SCALE.md)."""
+
+    def ask(
+        self,
+        connection: int,
+        initiator: Endpoint,
+        peer_id: str,
+        key: IdentityKey,
+        choose_relay: Callable[[], str],
+        now: float,
+        /,
+    ) -> Question | None:
+        """The question to send on; the same one, with the same mark, where an initiator only repeats it.
+
+        None if this connection has too many.
+        """
+
+    def find(self, mark: bytes, now: float, /) -> Question | None:
+        """The question that ``mark`` answers, byte for byte, unless it is too late."""
+
+    def close(self, question: Question, /) -> None:
+        """It is answered: a second answer is none."""
+
+    def forget(self, connection: int, /) -> None:
+        """The initiator is gone."""
+
+
 class Questions:
-    """The open questions. ``draw`` gives a random number from 0 to 2**32 - 1."""
+    """The open questions, in memory. ``draw`` gives a random number from 0 to 2**32 - 1."""
 
     def __init__(self, limits: Limits, draw: Callable[[], int]) -> None:
         self._limits = limits
@@ -59,10 +88,6 @@ class Questions:
         choose_relay: Callable[[], str],
         now: float,
     ) -> Question | None:
-        """The question to send on; the same one, with the same mark, where an initiator only repeats it.
-
-        None if this connection has too many.
-        """
         own = self._by_connection.setdefault(connection, {})
         question = own.get(peer_id)
         if question is not None:
@@ -82,14 +107,12 @@ class Questions:
         return question
 
     def find(self, mark: bytes, now: float) -> Question | None:
-        """The question that ``mark`` answers, byte for byte, unless it is too late."""
         question = self._by_mark.get(mark)
         if question is None or now - question.asked > self._limits.answer_timeout:
             return None
         return question
 
     def close(self, question: Question) -> None:
-        """It is answered: a second answer is none."""
         del self._by_mark[question.mark]
         own = self._by_connection[question.connection]
         del own[question.peer_id]
@@ -97,7 +120,6 @@ class Questions:
             del self._by_connection[question.connection]
 
     def forget(self, connection: int) -> None:
-        """The initiator is gone."""
         for question in list(self._by_connection.pop(connection, {}).values()):
             del self._by_mark[question.mark]
 

@@ -30,9 +30,10 @@ from rdpeer.server.frequency import Frequency
 from rdpeer.server.journal import Journal
 from rdpeer.server.keys import Keys
 from rdpeer.server.limits import MAX_DATAGRAM, Limits
+from rdpeer.server.presence import Presence
 from rdpeer.server.proofs import Proof, Proofs
 from rdpeer.server.reflector import reflect, reflect_port
-from rdpeer.server.registry import MAX_UUID, PK_BYTES, Line, Registration, Registry, Source
+from rdpeer.server.registry import MAX_UUID, PK_BYTES, Line, Registration, Source
 from rdpeer.server.strangers import Strangers
 from rdpeer.values import PeerId
 from rdpeer.wire import rendezvous_pb2 as wire
@@ -68,7 +69,7 @@ class Registrations:
 
     def __init__(
         self,
-        registry: Registry,
+        registry: Presence,
         limits: Limits,
         blocks: Blocks | None = None,
         enrolment: Enrolment | None = None,
@@ -147,7 +148,7 @@ class Registrations:
     def _register_peer(self, peer_id: str, source: Source, via: int, now: float) -> bytes | None:
         if self._blocks.any and self._blocks.has_id(peer_id):
             return None
-        peer = self._registry.peers.get(peer_id)
+        peer = self._registry.get(peer_id)
         if peer is None or peer.registration.ip != source[0]:
             return REQUEST_PK
         if peer.source != source and (peer.registration.proven or isinstance(peer.source, Line)):
@@ -161,7 +162,7 @@ class Registrations:
         """The answer to a question of ``size`` bytes that has room for a cookie, where a proof is wanted."""
         if answer is None or not request.padding:
             return answer
-        peer = self._registry.peers.get(request.id)
+        peer = self._registry.get(request.id)
         if answer is KEEP_ALIVE and peer is not None and peer.registration.proven:
             return answer
         cookie = self._proofs.cookie(source, now)
@@ -181,7 +182,7 @@ class Registrations:
         if proof is Proof.UNHEARD:
             return None  # who hears us asks again, for a new cookie
         new = Registration(request.id, request.uuid, request.pk, source[0], proof is Proof.GOOD)
-        peer = self._registry.peers.get(new.id)
+        peer = self._registry.get(new.id)
         known = peer.registration if peer is not None else None
         if not self._frequency.allows(known, new, proof, now):
             return self._decided(new.id, source, Result.TOO_FREQUENT)
@@ -243,7 +244,7 @@ class Registrations:
         """Why an ID that is not known is refused."""
         if not self._enrolment.admits(new):
             return Result.NOT_DEPLOYED
-        if len(self._registry.peers) + len(self._unsaved) >= self._limits.peers:
+        if len(self._registry) + len(self._unsaved) >= self._limits.peers:
             return Result.SERVER_ERROR
         if not self._frequency.allows_new(new, now):
             return Result.TOO_FREQUENT

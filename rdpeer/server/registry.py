@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from rdpeer.server.limits import OFFLINE_AFTER
@@ -92,36 +92,50 @@ class Peer:
 
 
 class Registry:
-    """The known peers by ID, and how many of them each neighbourhood has."""
+    """The known peers by ID, and how many of them each neighbourhood has: ``rdpeer.server.presence.Presence``
+    in memory."""
+
+    get: Callable[[str], Peer | None]
+    """The dictionary's own: this is asked for each datagram."""
 
     def __init__(self, registrations: Iterable[Registration] = ()) -> None:
-        self.peers = {registration.id: Peer(registration) for registration in registrations}
-        self.neighbourhoods = Counter(neighbourhood(peer.registration.ip) for peer in self.peers.values())
+        self._peers = {registration.id: Peer(registration) for registration in registrations}
+        self._neighbourhoods = Counter(neighbourhood(peer.registration.ip) for peer in self._peers.values())
+        self.get = self._peers.get
+
+    def __len__(self) -> int:
+        return len(self._peers)
+
+    def all(self) -> list[Peer]:
+        return list(self._peers.values())
 
     def online(self, peer_id: str, now: float) -> Peer | None:
-        peer = self.peers.get(peer_id)
+        peer = self._peers.get(peer_id)
         return peer if peer is not None and peer.is_online(now) else None
+
+    def is_inhabited(self, neighbourhood: str) -> bool:
+        return neighbourhood in self._neighbourhoods
 
     def save(self, registration: Registration) -> Peer:
         """A new peer, or new facts about a known one."""
-        peer = self.peers.get(registration.id)
+        peer = self._peers.get(registration.id)
         if peer is None:
-            peer = self.peers[registration.id] = Peer(registration)
+            peer = self._peers[registration.id] = Peer(registration)
         else:
             self._move_out(peer)
             peer.registration = registration
-        self.neighbourhoods[neighbourhood(registration.ip)] += 1
+        self._neighbourhoods[neighbourhood(registration.ip)] += 1
         return peer
 
     def remove(self, peer_id: str) -> bool:
         """Forgets a peer; False if it is not known."""
-        peer = self.peers.pop(peer_id, None)
+        peer = self._peers.pop(peer_id, None)
         if peer is not None:
             self._move_out(peer)
         return peer is not None
 
     def _move_out(self, peer: Peer) -> None:
         place = neighbourhood(peer.registration.ip)
-        self.neighbourhoods[place] -= 1
-        if not self.neighbourhoods[place]:
-            del self.neighbourhoods[place]
+        self._neighbourhoods[place] -= 1
+        if not self._neighbourhoods[place]:
+            del self._neighbourhoods[place]

@@ -18,9 +18,10 @@ from rdpeer.server.greeting import GREET_AFTER, Greeting
 from rdpeer.server.keys import Keys
 from rdpeer.server.limits import MAX_FRAME
 from rdpeer.server.lines import Lines
+from rdpeer.server.presence import Presence
 from rdpeer.server.reception import Reception
 from rdpeer.server.registration import Registrations, Save
-from rdpeer.server.registry import Line, Registry, Source
+from rdpeer.server.registry import Line, Source
 from rdpeer.server.writer import Writer
 from rdpeer.wire import rendezvous_pb2 as wire
 from rdpeer.wire.messages import parse
@@ -31,7 +32,7 @@ class Rendezvous:
 
     def __init__(
         self,
-        registry: Registry,
+        registry: Presence,
         registrations: Registrations,
         broker: Broker,
         disk: Disk,

@@ -37,7 +37,9 @@ from rdpeer.server.keys import Keys
 from rdpeer.server.operator import Operator
 from rdpeer.server.options import ServerOptions
 from rdpeer.server.pairing import Pairing
+from rdpeer.server.presence import Presence
 from rdpeer.server.proofs import Proofs
+from rdpeer.server.questions import Questions
 from rdpeer.server.reception import Reception
 from rdpeer.server.registration import Registrations
 from rdpeer.server.registry import Registry
@@ -196,7 +198,8 @@ class Server:
         self._receptions = [self._reception(), self._reception()]
         self._relay = self._make_relay(self._receptions[1])
         enrolment = Enrolment(options.enrol, options.read_allowed_keys(), self._limits.waiting)
-        registry, disk = Registry(), Disk(database)
+        registry: Presence = Registry()
+        disk = Disk(database)
         if isinstance(self._keys, Keys) and options.is_rendezvous:
             self.imported = import_peers(options, database)
             registry = Registry(database.load())
@@ -229,15 +232,16 @@ class Server:
         return Relay(pairing, pump, reception, self._options.bandwidth(), self._journal)
 
     def _make_rendezvous(
-        self, keys: Keys, registry: Registry, enrolment: Enrolment, disk: Disk
+        self, keys: Keys, registry: Presence, enrolment: Enrolment, disk: Disk
     ) -> Rendezvous:
-        limits = self._limits
+        limits, draw = self._limits, lambda: secrets.randbits(32)
         broker = Broker(
             registry,
+            Questions(limits, draw),
             keys,
             self._relays,
             limits,
-            lambda: secrets.randbits(32),
+            draw,
             always_relay=self._options.always_use_relay,
             journal=self._journal,
         )

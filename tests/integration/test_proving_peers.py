@@ -41,7 +41,7 @@ async def come_online(server: Server, kind: str, who: Registrant) -> None:
 
 
 def is_proven(server: Server) -> bool:
-    return server.operator.registry.peers[str(PEER)].registration.proven
+    return server.operator.registry.get(str(PEER)).registration.proven
 
 
 @pytest.mark.parametrize("kind", ["udp", "tcp"])
@@ -112,4 +112,4 @@ async def test_several_at_one_address_prove_at_the_same_time(server: MakeServer)
                 for n, kind in enumerate(["udp", "tcp"] * 3)
             )
         )
-        assert all(peer.registration.proven for peer in running.operator.registry.peers.values())
+        assert all(peer.registration.proven for peer in running.operator.registry.all())

@@ -273,7 +273,7 @@ def test_two_ends_of_ours_meet_through_any_loss_that_ends(
     for times in range(1 + known):
         conversation = Registration(REGISTRANT, SERVER, confirmed=confirmed or times > 0, once=True)
         run_to_the_end(conversation, network, 1000.0 * times)
-    peer = network.registry.peers[str(PEER)]
+    peer = network.registry.get(str(PEER))
     assert peer.registration.proven
     assert peer.source == ("192.0.2.7", network.port)
 

@@ -17,6 +17,7 @@ from rdpeer.server.broker import Broker
 from rdpeer.server.commands import Caller, Close, Command, Notify, Send
 from rdpeer.server.keys import Keys, Previous
 from rdpeer.server.limits import MAX_FORWARD, Limits
+from rdpeer.server.questions import Questions
 from rdpeer.server.registry import Registration, Registry, Source
 from rdpeer.server.relays import Relays
 from rdpeer.values import Endpoint, ServerAddress
@@ -55,12 +56,15 @@ class Table:
         for peer_id in (PEER, OTHER):
             self.registry.save(Registration(peer_id, b"uuid", PK, HOME[0])).heard(HOME, 0, 0.0)
         numbers = itertools.count(0x12345678)
+        limits, draw = limits or Limits(), lambda: next(numbers)
+        self.questions = Questions(limits, draw)
         self.broker = Broker(
             self.registry,
+            self.questions,
             Keys(KEY, Previous(previous, math.inf) if previous else None),
             Relays([ServerAddress.parse(relay, 21117) for relay in relays]),
-            limits or Limits(),
-            lambda: next(numbers),
+            limits,
+            draw,
             always_relay=always_relay,
         )
 
@@ -398,7 +402,7 @@ def test_a_connection_has_few_questions_and_the_table_has_a_bound() -> None:
     marks = [
         told(table.punch(Caller(10 + n, Endpoint("10.77.0.8", n)))).punch_hole.socket_addr for n in (1, 2, 3)
     ]
-    assert len(table.broker._questions) == 3
+    assert len(table.questions) == 3
     assert heard(table.say(PEER_CALLS, punch_hole_sent=wire.PunchHoleSent(socket_addr=marks[0], id=PEER)), 11)
 
 

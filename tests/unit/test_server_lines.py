@@ -8,6 +8,7 @@ from rdpeer.server.commands import Caller, Notify, Register, Seal
 from rdpeer.server.keys import Keys
 from rdpeer.server.limits import Limits
 from rdpeer.server.lines import Lines
+from rdpeer.server.questions import Questions
 from rdpeer.server.registration import REQUEST_PK, Registrations, Save
 from rdpeer.server.registry import Line, Registry
 from rdpeer.server.relays import Relays
@@ -38,7 +39,8 @@ class Table:
         self.limits = Limits(**limits)  # type: ignore[arg-type]
         self.registrations = Registrations(self.registry, self.limits)
         self.lines = Lines(self.registry, self.limits.keep_alive)
-        self.broker = Broker(self.registry, Keys(KEY), Relays(()), self.limits, lambda: 1)
+        questions = Questions(self.limits, lambda: 1)
+        self.broker = Broker(self.registry, questions, Keys(KEY), Relays(()), self.limits, lambda: 1)
 
     def say(self, line: Line, message: wire.RendezvousMessage, now: float = 0.0) -> wire.RendezvousMessage:
         """What is answered on ``line``; what is to be saved is saved at once."""
@@ -95,9 +97,9 @@ def test_a_forged_keep_alive_takes_nobody_off_his_line() -> None:
     table.say(LINE, register_pk())
     assert table.datagram(register_peer(), 1.0) == REQUEST_PK
     assert table.say(AGAIN, register_peer(), 1.0).register_peer_response.request_pk
-    assert table.registry.peers[PEER].source == LINE
+    assert table.registry.get(PEER).source == LINE
     assert table.datagram(register_pk(), 1.0)
-    assert table.registry.peers[PEER].source == DATAGRAMS
+    assert table.registry.get(PEER).source == DATAGRAMS
     assert not table.lines.heard(LINE.connection, 2.0)
 
 
@@ -115,7 +117,7 @@ def test_the_rules_are_those_of_datagrams() -> None:
     answer = table.say(AGAIN, register_pk(b"another")).register_pk_response
     assert (answer.result, answer.keep_alive) == (wire.RegisterPkResponse.UUID_MISMATCH, 0)
     assert not table.lines.heard(AGAIN.connection, 0.0)
-    assert table.registry.peers[PEER].source == LINE
+    assert table.registry.get(PEER).source == LINE
 
 
 def test_a_line_holds_one_peer() -> None:

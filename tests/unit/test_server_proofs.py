@@ -68,7 +68,7 @@ class Table:
 
     @property
     def registration(self) -> Registration:
-        return self.registry.peers[PEER].registration
+        return self.registry.get(PEER).registration
 
 
 def unsigned(key: IdentityKey = OWNER, uuid: bytes = b"uuid") -> wire.RegisterPk:
@@ -138,10 +138,10 @@ def test_another_port_changes_nothing_without_a_proof() -> None:
         assert table.here(source, padding=0) == wire.RegisterPeerResponse(request_pk=True)
         assert table.here(source).cookie
         assert result(table.register(unsigned(), source)) == (MISMATCH, True)
-        assert table.registry.peers[PEER].source == HOME
+        assert table.registry.get(PEER).source == HOME
         assert table.registration.ip == HOME[0]
     assert result(table.prove(AWAY)) == (OK, False)
-    assert table.registry.peers[PEER].source == AWAY
+    assert table.registry.get(PEER).source == AWAY
     assert table.registration.ip == AWAY[0]
 
 
@@ -158,7 +158,7 @@ def test_a_cookie_is_for_one_source() -> None:
     cookie = table.here(HOME).cookie
     for source in (NEXT_DOOR, AWAY, LINE):
         assert table.register(signed(cookie), source) is None
-    assert not table.registry.peers
+    assert not table.registry.all()
 
 
 def test_a_cookie_is_old_after_a_minute_at_most() -> None:
@@ -174,7 +174,7 @@ def test_a_cookie_is_old_after_a_minute_at_most() -> None:
 def test_a_cookie_cannot_be_made_up(cookie: bytes) -> None:
     table = Table()
     assert table.register(signed(cookie)) is None
-    assert not table.registry.peers
+    assert not table.registry.all()
 
 
 def test_a_cookie_of_before_the_restart_is_worth_nothing() -> None:
@@ -189,7 +189,7 @@ def test_a_repeated_proof_moves_nobody() -> None:
     assert table.register(overheard, NEXT_DOOR) is None
     table.now += 2 * BUCKET
     assert table.register(overheard, HOME) is None
-    assert table.registry.peers[PEER].source == AWAY
+    assert table.registry.get(PEER).source == AWAY
 
 
 def test_a_proof_for_another_server_is_none() -> None:
@@ -240,7 +240,7 @@ def test_both_keys_of_the_server_count_while_it_rotates() -> None:
     table = Table(proven(), keys=keys)
     for server in (SERVER, NEW_SERVER):
         assert result(table.register(signed(table.here(AWAY).cookie, server=server), AWAY)) == (OK, False)
-        table.registry.peers[PEER].forget()
+        table.registry.get(PEER).forget()
     today = 2000.0
     request = signed(table.here(NEXT_DOOR).cookie)
     assert result(table.register(request, NEXT_DOOR)) == (MISMATCH, True)
@@ -281,11 +281,11 @@ def test_on_a_line_the_cookie_comes_with_the_answer() -> None:
     again = Line(LINE.ip, LINE.port, LINE.connection + 1)
     refused = table.register(unsigned(), again)
     assert result(refused) == (MISMATCH, True)
-    assert table.registry.peers[PEER].source == LINE
+    assert table.registry.get(PEER).source == LINE
     assert table.register(signed(first.cookie), again) is None
     assert refused is not None
     assert result(table.register(signed(refused.cookie), again)) == (OK, False)
-    assert table.registry.peers[PEER].source == again
+    assert table.registry.get(PEER).source == again
 
 
 def test_who_has_proven_his_key_keeps_his_place_in_the_queue() -> None:

@@ -61,9 +61,9 @@ def test_a_keep_alive_from_another_port_moves_the_peer_and_from_another_ip_does_
     registrations, registry = machine()
     ask(registrations, register_pk())
     assert ask(registrations, alive(), source=("10.77.0.9", 5)) == KEEP_ALIVE
-    assert registry.peers[PEER].source == ("10.77.0.9", 5)
+    assert registry.get(PEER).source == ("10.77.0.9", 5)
     assert ask(registrations, alive(), source=AWAY) == REQUEST_PK
-    assert registry.peers[PEER].source == ("10.77.0.9", 5)
+    assert registry.get(PEER).source == ("10.77.0.9", 5)
 
 
 def test_an_id_belongs_to_the_uuid_that_registered_it_first() -> None:
@@ -73,14 +73,14 @@ def test_an_id_belongs_to_the_uuid_that_registered_it_first() -> None:
     assert ask(registrations, register_pk(pk=bytes([1]) * 32)) == OK
     assert ask(registrations, register_pk(pk=bytes([1]) * 32), 7, AWAY) == OK
     assert ask(registrations, register_pk(pk=bytes([2]) * 32), 14, HOME) == UUID_MISMATCH
-    assert registry.peers[PEER].registration == Registration(PEER, b"uuid", bytes([1]) * 32, AWAY[0])
+    assert registry.get(PEER).registration == Registration(PEER, b"uuid", bytes([1]) * 32, AWAY[0])
 
 
 def test_ok_comes_only_when_it_is_saved() -> None:
     registrations, registry = machine()
     save = registrations.receive(register_pk(), HOME, 0, 0.0)
     assert isinstance(save, Save)
-    assert PEER not in registry.peers
+    assert registry.get(PEER) is None
     assert registrations.receive(register_pk(uuid=b"other"), AWAY, 0, 0.0) is None
     assert registrations.saved(save, 1.0) == OK
     assert ask(registrations, register_pk(uuid=b"other"), 1.0, AWAY) == UUID_MISMATCH
@@ -91,7 +91,7 @@ def test_what_could_not_be_saved_has_not_happened() -> None:
     save = registrations.receive(register_pk(), HOME, 0, 0.0)
     assert isinstance(save, Save)
     assert registrations.save_failed(save) == SERVER_ERROR
-    assert not registry.peers
+    assert not registry.all()
     assert ask(registrations, register_pk(uuid=b"other")) == OK
 
 
@@ -105,7 +105,7 @@ def test_what_stock_lets_in_and_should_not() -> None:
     assert ask(registrations, register_pk(uuid=bytes(129))) == NOT_SUPPORT
     assert ask(registrations, register_pk(uuid=b"")) is None
     assert ask(registrations, register_pk(pk=b"")) is None
-    assert not registry.peers
+    assert not registry.all()
 
 
 def test_three_for_one_id_in_a_row_then_six_seconds_of_rest() -> None:
@@ -148,7 +148,7 @@ def test_full_tables_refuse_and_do_not_grow() -> None:
     registrations.saved(first, 0.0)
     assert ask(registrations, register_pk("peer002")) == OK
     assert ask(registrations, register_pk("peer003")) == SERVER_ERROR
-    assert len(registry.peers) == 2
+    assert len(registry) == 2
 
 
 def test_the_port_is_told_in_eight_bytes_and_stun_by_a_padded_request() -> None:

@@ -131,10 +131,13 @@ def test_neighbourhoods_follow_their_peers() -> None:
     registry = Registry([Registration(PEER, b"u", PK, "192.0.2.1")])
     registry.save(Registration(PEER, b"u", PK, "2001:db8::1"))
     registry.save(Registration("other-1", b"u", PK, "2001:db8::2"))
-    assert list(registry.neighbourhoods.values()) == [2]
+    old, new = neighbourhood("192.0.2.1"), neighbourhood("2001:db8::1")
+    assert (registry.is_inhabited(old), registry.is_inhabited(new)) == (False, True)
     assert registry.remove(PEER)
     assert not registry.remove(PEER)
-    assert list(registry.neighbourhoods.values()) == [1]
+    assert registry.is_inhabited(new)
+    assert registry.remove("other-1")
+    assert not registry.is_inhabited(new)
 
 
 def test_newcomers_wait_for_approval_and_then_are_known() -> None:

@@ -54,13 +54,13 @@ async def test_what_came_in_together_is_one_commit() -> None:
     registry, replies = await written(database)
     assert database.commits == [[save.registration for save in SAVES]]
     assert replies == [(save, OK) for save in SAVES]
-    assert len(registry.peers) == 5
+    assert len(registry) == 5
 
 
 async def test_a_disk_that_fails_is_told_and_nothing_counts(caplog: pytest.LogCaptureFixture) -> None:
     registry, replies = await written(FakeDatabase(fails=1))
     assert replies == [(save, SERVER_ERROR) for save in SAVES]
-    assert not registry.peers
+    assert not registry.all()
     assert "5 registrations could not be saved: database or disk is full" in caplog.text
 
 
