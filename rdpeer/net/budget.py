@@ -14,25 +14,35 @@ from collections.abc import Sequence
 _SLOTS = 50
 _MADE_UP_FOR = 5
 _TURNS = 4
+_ENDLESS = 1 << 62
+"""Bytes a second that nobody reaches: no limit, without a case of its own."""
 
 
 class Budget:
-    """``limit`` bytes a second, at least one."""
+    """``limit`` bytes a second, at least one; None for no limit."""
 
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.turn = max(1, limit // _SLOTS // _TURNS)
-        """The largest piece: others who use the same budget have their turn in the same slot."""
-        self._made_up_for = -(-limit // _SLOTS) * _MADE_UP_FOR
+    limit: int | None
+    turn: int
+    """The largest piece: others who use the same budget have their turn in the same slot."""
+
+    def __init__(self, limit: int | None) -> None:
         self._second = 0
         self._used = 0
+        self.change(limit)
+
+    def change(self, limit: int | None) -> None:
+        """From now on; what has moved in this second counts."""
+        self.limit = limit
+        self._rate = limit or _ENDLESS
+        self.turn = max(1, self._rate // _SLOTS // _TURNS)
+        self._made_up_for = -(-self._rate // _SLOTS) * _MADE_UP_FOR
 
     def room(self, now: float) -> int:
         """How many bytes may move now."""
         second, slot = divmod(int(now * _SLOTS), _SLOTS)
         if second != self._second:
             self._second, self._used = second, 0
-        due = self.limit * (slot + 1) // _SLOTS
+        due = self._rate * (slot + 1) // _SLOTS
         self._used = max(self._used, due - self._made_up_for)
         return due - self._used
 
@@ -54,27 +64,37 @@ class Meter:
 
     def piece(self, most: int) -> int:
         """How much, at most ``most``, is to be read at once."""
-        return min(most, *(budget.turn for budget in self._budgets)) if self._budgets else most
+        for budget in self._budgets:
+            if budget.turn < most:
+                most = budget.turn
+        return most
 
-    def charge(self, count: int) -> float:
-        """``count`` bytes, a piece at most, are to be passed on: 0 where they may, else the seconds after
-        which to ask again."""
+    def charge(self, count: int) -> int:
+        """Pays for ``count`` bytes that are to be passed on: for all, for none while there is no room for all,
+        or for a piece, because a limit has come down since they were read."""
         now = self._loop.time()
-        if self._budgets:
-            if any(budget.room(now) < count for budget in self._budgets):
-                return seconds_to_next_slot(now)
-            for budget in self._budgets:
-                budget.spend(count, now)
-        self.carried += count
+        part = self.piece(count)
+        for budget in self._budgets:
+            if budget.limit is not None and budget.room(now) < part:
+                return 0
+        for budget in self._budgets:
+            if budget.limit is not None:
+                budget.spend(part, now)
+        self.carried += part
         self.last = now
-        return 0.0
+        return part
+
+    def rest(self) -> float:
+        """After how many seconds to ask again, when there was no room."""
+        return seconds_to_next_slot(self._loop.time())
 
     async def spend(self, count: int) -> None:
-        """Waits until ``count`` bytes, a piece at most, may be passed on."""
-        wait = self.charge(count)
-        while wait:
-            await asyncio.sleep(wait)
-            wait = self.charge(count)
+        """Waits until ``count`` bytes may be passed on."""
+        while count:
+            paid = self.charge(count)
+            count -= paid
+            if not paid:
+                await asyncio.sleep(self.rest())
 
 
 def seconds_to_next_slot(now: float) -> float:

@@ -89,7 +89,7 @@ class _Way:
         self._meter = meter
         self._loop = asyncio.get_running_loop()
         self._pipe: _Pipe | None = None
-        self._held = 0
+        self._held = self._unpaid = 0
         self._timer: asyncio.TimerHandle | None = None
         self.over: asyncio.Future[None] = self._loop.create_future()
         self._unwatch = watch(source, self._take)
@@ -111,8 +111,8 @@ class _Way:
             self._held = count = os.splice(
                 self._source, pipe.inlet, self._meter.piece(_PIPE_BYTES), flags=_FLAGS
             )
-            wait = self._meter.charge(count) if count else 0.0
-            if count and not wait:
+            self._unpaid = count - self._meter.charge(count) if count else 0
+            if count and not self._unpaid:
                 if self._pass_on(pipe):
                     return True
                 self._loop.add_writer(self._sink, self._go_on)
@@ -124,14 +124,15 @@ class _Way:
         self._unwatch()
         if not count:
             self._end()
-        elif wait:
-            self._timer = self._loop.call_later(wait, self._charge)
+        elif self._unpaid:
+            self._timer = self._loop.call_later(self._meter.rest(), self._pay)
         return False
 
-    def _charge(self) -> None:
+    def _pay(self) -> None:
         """Waits until what is held may move."""
-        if wait := self._meter.charge(self._held):
-            self._timer = self._loop.call_later(wait, self._charge)
+        self._unpaid -= self._meter.charge(self._unpaid)
+        if self._unpaid:
+            self._timer = self._loop.call_later(self._meter.rest(), self._pay)
         else:
             self._loop.add_writer(self._sink, self._go_on)
 

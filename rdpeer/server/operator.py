@@ -72,7 +72,7 @@ class Operator:
         self.options = options
         self.relays.set(options.relays(self.base))
         self.enrolment.set(options.enrol, keys)
-        self.relay.bandwidth = bandwidth
+        self.relay.limit(bandwidth)
         self._apply_blocks(listed)
 
     def _apply_keys(self, named: tuple[PublicKey, ...]) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from ssl import SSLContext
 
 from rdpeer.errors import UsageError
-from rdpeer.net.budget import Budget
 from rdpeer.net.ports import Service
 from rdpeer.net.pump import PumpName
 from rdpeer.net.tls import server_tls
@@ -155,7 +154,7 @@ class ServerOptions:
     def bandwidth(self) -> Bandwidth:
         """What the relay may carry. UsageError where the blacklist cannot be read."""
         return Bandwidth(
-            total=Budget(_bytes(self.total_bandwidth)) if self.total_bandwidth else None,
+            total=_bytes(self.total_bandwidth) if self.total_bandwidth else None,
             pair=_bytes(self.single_bandwidth) if self.single_bandwidth else None,
             slowed=_bytes(self.limit_speed),
             slow=Blocks(read_list(self.blacklist or self.data_dir / BLACKLIST)),

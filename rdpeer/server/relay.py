@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from rdpeer.errors import RemoteProtocolError
-from rdpeer.net.budget import Meter
+from rdpeer.net.budget import Budget, Meter
 from rdpeer.net.connections import Connection
 from rdpeer.net.ports import ServerPorts
 from rdpeer.net.pump import Pump, join
@@ -36,9 +36,15 @@ class Pair:
     first: Connection
     second: Connection
     since: float
+    budget: Budget
+    """Its own, beside that of all pairs."""
     meter: Meter
     rate: int = 0
     seen: int = 0
+
+    def limit(self, bandwidth: Bandwidth) -> None:
+        """It may carry so much from now on."""
+        self.budget.change(bandwidth.of_pair(self.first.remote.ip, self.second.remote.ip))
 
     def hang_up(self) -> None:
         self.first.hang_up()
@@ -52,6 +58,7 @@ class Relay:
         self, pairing: Pairing, pump: Pump, reception: Reception, bandwidth: Bandwidth, journal: Journal
     ) -> None:
         self.bandwidth = bandwidth
+        """In force; changed by ``limit``."""
         self.pairs: dict[int, Pair] = {}
         self.carried = 0
         """Bytes of the pairs that have ended."""
@@ -61,6 +68,7 @@ class Relay:
         self._journal = journal
         self._parked: dict[int, _Parked] = {}
         self._drained: asyncio.Event | None = None
+        self._total = Budget(bandwidth.total)
 
     def services(self, ports: ServerPorts) -> Iterable[Coroutine[None, None, None]]:
         """What is to run, each until it is cancelled."""
@@ -71,6 +79,13 @@ class Relay:
     def parked(self) -> int:
         """How many legs wait for their other one."""
         return len(self._parked)
+
+    def limit(self, bandwidth: Bandwidth) -> None:
+        """All pairs may carry so much from now on, those that are joined, too."""
+        self.bandwidth = bandwidth
+        self._total.change(bandwidth.total)
+        for pair in self.pairs.values():
+            pair.limit(bandwidth)
 
     async def drain(self) -> None:
         """Takes no legs from now on; returns when the last pair has ended."""
@@ -126,8 +141,10 @@ class Relay:
             pair.hang_up()
 
     async def _join(self, other: int, number: int, first: _Parked, second: Connection) -> None:
-        meter = Meter(self.bandwidth.budgets(first.connection.remote.ip, second.remote.ip))
-        pair = Pair(first.connection, second, meter.last, meter)
+        budget = Budget(None)
+        meter = Meter((self._total, budget))
+        pair = Pair(first.connection, second, meter.last, budget, meter)
+        pair.limit(self.bandwidth)
         self.pairs[number] = pair
         try:
             await self._carry(pair, (other, number))

@@ -17,6 +17,7 @@ from bare_clients import HOST, Datagrams, Stream, message, until
 from rdpeer.crypto.keys import IdentityKey
 from rdpeer.errors import UsageError
 from rdpeer.net import control
+from rdpeer.net.budget import Budget
 from rdpeer.net.control import Row
 from rdpeer.server import Server, ServerOptions, check, offline
 from rdpeer.server.admin import SOCKET, request
@@ -28,6 +29,7 @@ MakeServer = Callable[..., Server]
 
 PEER = "612345678"
 PK = bytes(range(32))
+MIB = 1024 * 1024
 
 
 def ask(data_dir: Path, do: str, **arguments: Any) -> Any:
@@ -38,9 +40,9 @@ def registration(peer_id: str = PEER) -> wire.RendezvousMessage:
     return message(register_pk=wire.RegisterPk(id=peer_id, uuid=b"uuid", pk=PK))
 
 
-async def join(running: Server, one: Stream, two: Stream) -> None:
+async def join(running: Server, one: Stream, two: Stream, token: str = "t") -> None:
     for leg in (one, two):
-        leg.send(message(request_relay=wire.RequestRelay(uuid="t", licence_key=running.key.text)))
+        leg.send(message(request_relay=wire.RequestRelay(uuid=token, licence_key=running.key.text)))
     one.writer.write(b"12345")
     assert await two.reader.readexactly(5) == b"12345"
 
@@ -271,6 +273,38 @@ async def test_a_reload_takes_what_can_change_and_names_the_rest(
         (tmp_path / "blocklist.txt").write_text("what\n")
         with pytest.raises(UsageError, match=r"blocklist\.txt:1"):
             await ask(tmp_path, "reload")
+
+
+async def test_a_reload_limits_the_pairs_that_are_joined_as_those_to_come(tmp_path: Path) -> None:
+    options = ServerOptions(tmp_path, 0, (HOST,))
+    async with (
+        Server(options, lambda: options) as running,
+        Stream(running.base + 1) as one,
+        Stream(running.base + 1) as two,
+        Stream(running.base + 1) as three,
+        Stream(running.base + 1) as four,
+    ):
+        await join(running, one, two)
+        (first,) = running.pairs
+        assert first.meter.piece(MIB) == MIB
+        for limits, rate in (
+            ({"total_bandwidth": 16.0}, 2 * MIB),
+            ({"total_bandwidth": 16.0, "single_bandwidth": 8.0}, MIB),
+            ({"total_bandwidth": 4.0, "single_bandwidth": 8.0}, MIB // 2),
+            ({"total_bandwidth": 4.0, "limit_speed": 2.0}, MIB // 4),
+        ):
+            options = ServerOptions(tmp_path, 0, (HOST,), **limits)
+            (tmp_path / "blacklist.txt").write_text(f"{HOST}\n" if "limit_speed" in limits else "")
+            await ask(tmp_path, "reload")
+            assert first.meter.piece(MIB) == Budget(rate).turn
+        await join(running, three, four, "another")
+        (_, second) = running.pairs
+        assert second.budget.limit == first.budget.limit
+        assert second.meter._budgets[0] is first.meter._budgets[0]  # what all pairs share
+        options = ServerOptions(tmp_path, 0, (HOST,))
+        (tmp_path / "blacklist.txt").unlink()
+        await ask(tmp_path, "reload")
+        assert first.meter.piece(MIB) == MIB
 
 
 async def test_a_drained_relay_lets_its_pairs_end_and_nobody_in(server: MakeServer) -> None:

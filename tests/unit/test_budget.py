@@ -37,6 +37,27 @@ def test_any_other_second_has_a_tenth_more_at_most(idle: range) -> None:
         assert sum(moved[start + n] for n in range(1000)) <= limit * 1.1
 
 
+def test_a_changed_limit_counts_at_once_and_forgets_nothing() -> None:
+    budget = Budget(100_000)
+    moved = greedy(budget, range(500))
+    budget.change(200_000)
+    moved += greedy(budget, range(500, 1000))
+    assert sum(moved.values()) <= 200_000
+    assert sum(greedy(budget, range(1000, 1600)).values()) > 100_000
+    budget.change(100_000)
+    assert budget.room(1.999) < 0
+    assert sum(greedy(budget, range(2000, 3000)).values()) == 100_000
+
+
+def test_a_limit_may_come_and_go() -> None:
+    budget = Budget(None)
+    assert budget.room(0.5) > 1 << 40
+    budget.change(100_000)
+    assert sum(greedy(budget, range(1000, 2000)).values()) == 100_000
+    budget.change(None)
+    assert budget.room(2.5) > 1 << 40
+
+
 def test_there_is_room_for_a_piece_in_each_slot() -> None:
     for limit in (1, 7, 50, 999, 10**9):
         budget = Budget(limit)
@@ -70,6 +91,15 @@ async def test_a_meter_charges_all_its_budgets_and_counts() -> None:
     for _ in range(10):
         await meter.spend(5000)
     assert [meter.carried, *(budget.total for budget in budgets)] == [50_000] * 3
+
+
+async def test_what_was_a_piece_before_a_limit_came_down_is_waited_for() -> None:
+    budget = Spent(10**9)
+    meter = Meter([budget])
+    piece = meter.piece(10**9)
+    budget.change(5 * piece)
+    await meter.spend(piece)
+    assert (meter.carried, budget.total) == (piece, piece)
 
 
 async def test_without_budgets_nothing_waits() -> None:
