@@ -38,7 +38,7 @@ def status(context: click.Context) -> None:
     if _invocation(context).json:
         voice.answer_json(row)
         return
-    limits = [f"{row[name]:g} Mb/s {name.partition('_')[0]}" for name in _BANDWIDTHS if row[name]]
+    limits = [f"{row[name]:g} Mb/s {whose}" for name, whose in _BANDWIDTHS.items() if row[name]]
     down = [name for name, up in row["relay_servers"].items() if not up]
     lines = {
         "services": " and ".join(row["services"]) + f", port {row['port']} at " + ", ".join(row["bind"]),
@@ -58,7 +58,7 @@ def status(context: click.Context) -> None:
     voice.answer_table(("WHAT", "VALUE"), [pair for pair in lines.items() if pair[1]])
 
 
-_BANDWIDTHS = ("single_bandwidth", "total_bandwidth")
+_BANDWIDTHS = {"single_bandwidth": "single", "total_bandwidth": "total", "limit_speed": "blacklisted"}
 
 
 @admin("peers", json=True)
@@ -82,7 +82,7 @@ def _states(online: bool, waiting: bool) -> set[str]:
 def relays(context: click.Context) -> None:
     """List the pairs that are relayed now."""
     rows = _ask(context, "relays")
-    _print(context, ("FIRST", "SECOND", "BYTES", "BYTES_PER_SECOND", "SECONDS", "IDLE"), rows)
+    _print(context, ("FIRST", "SECOND", "BYTES", "BYTES_PER_SECOND", "LIMIT", "SECONDS", "IDLE"), rows)
 
 
 @admin("block")
@@ -297,7 +297,7 @@ def _print(context: click.Context, header: tuple[str, ...], rows: list[Row]) -> 
 def _cell(value: object) -> str:
     from rdpeer.values import printable
 
-    return printable(str(value))
+    return "-" if value is None else printable(str(value))
 
 
 def _date(seconds: float | None) -> str:

@@ -107,6 +107,7 @@ class Operator:
             "relayed_bytes_per_second": sum(pair.rate for pair in pairs),
             "single_bandwidth": self.options.single_bandwidth,
             "total_bandwidth": self.options.total_bandwidth,
+            "limit_speed": self.options.limit_speed if self.relay.bandwidth.slow.any else None,
             "relay_servers": {str(relay): self.relays.is_up(relay) for relay in self.relays.addresses},
             "keep_alives": self.journal.keep_alives,
             "requests": {f"{what} {decision}": n for (what, decision), n in self.journal.counts.items()},
@@ -135,6 +136,7 @@ class Operator:
                 "second": str(pair.second.remote),
                 "bytes": pair.meter.carried,
                 "bytes_per_second": pair.rate,
+                "limit": pair.budget.limit,
                 "seconds": round(now - pair.since, 3),
                 "idle": round(now - pair.meter.last, 3),
             }

@@ -74,6 +74,7 @@ async def test_the_state_is_told(server: MakeServer, tmp_path: Path) -> None:
         assert {name: status[name] for name in expected} == expected
         (pair,) = await ask(tmp_path, "relays")
         assert (pair["first"], pair["second"], pair["bytes"]) == (str(one.local), str(two.local), 5)
+        assert pair["limit"] is status["limit_speed"] is None
         one.writer.close()
         two.writer.close()
         await until(lambda: not running.pairs)
@@ -305,6 +306,19 @@ async def test_a_reload_limits_the_pairs_that_are_joined_as_those_to_come(tmp_pa
         (tmp_path / "blacklist.txt").unlink()
         await ask(tmp_path, "reload")
         assert first.meter.piece(MIB) == MIB
+
+
+async def test_a_pair_that_is_slowed_down_shows_it(server: MakeServer, tmp_path: Path) -> None:
+    (tmp_path / "blacklist.txt").write_text(f"{HOST}\n")
+    async with (
+        server(data_dir=tmp_path, single_bandwidth=100.0, limit_speed=8.0) as running,
+        Stream(running.base + 1) as one,
+        Stream(running.base + 1) as two,
+    ):
+        await join(running, one, two)
+        (pair,) = await ask(tmp_path, "relays")
+        (status,) = await ask(tmp_path, "status")
+        assert (pair["limit"], status["limit_speed"]) == (MIB, 8.0)
 
 
 async def test_a_drained_relay_lets_its_pairs_end_and_nobody_in(server: MakeServer) -> None:

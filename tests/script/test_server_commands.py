@@ -36,6 +36,9 @@ def test_an_operators_day(operator: Rdpeer) -> None:
     assert "peers\t0 known, 0 online, 0 waiting\n" in server("status")
     status = json.loads(server("status", "--json"))
     assert (status["peers"], status["bind"]) == (0, ["127.0.0.1"])
+    (operator.folder / "d" / "blacklist.txt").write_text("192.0.2.1\n")
+    server("reload")
+    assert "limits\t32 Mb/s blacklisted\n" in server("status")
     assert server("check").count(": ok\n") == 4
     assert server("peers") == server("peers", "--online", "--json") == server("relays") == ""
     server("block", "192.0.2.1/24")
