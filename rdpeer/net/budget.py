@@ -70,7 +70,7 @@ class Meter:
         return most
 
     def charge(self, count: int) -> int:
-        """Pays for ``count`` bytes that are to be passed on: for all, for none while there is no room for all,
+        """Pays for ``count`` bytes that are to be passed on: for all, none while there is no room for them,
         or for a piece, because a limit has come down since they were read."""
         now = self._loop.time()
         part = self.piece(count)

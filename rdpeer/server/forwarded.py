@@ -13,6 +13,10 @@ class TrustedProxies:
     """``networks`` are addresses and networks, as text; ValueError for what is neither."""
 
     def __init__(self, networks: Iterable[str] = ()) -> None:
+        self.set(networks)
+
+    def set(self, networks: Iterable[str]) -> None:
+        """These, and no others."""
         self._trusted = Blocks(str(ipaddress.ip_network(network)) for network in networks)
 
     def client(self, source: Endpoint, forwarded_for: str) -> Endpoint:

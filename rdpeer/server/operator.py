@@ -7,6 +7,7 @@ it returns; UsageError says why it cannot be done.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -64,22 +65,28 @@ class Operator:
     def apply(self, options: ServerOptions) -> None:
         """What was read anew counts from now on, except what would take a restart. UsageError for a bad file,
         and nothing has changed."""
-        for name in _NEED_RESTART:
-            if getattr(options, name) != getattr(self.options, name):
-                log.warning("%s has changed: it counts after a restart", name.replace("_", "-"))
         keys, bandwidth, listed = options.read_allowed_keys(), options.bandwidth(), options.read_blocklist()
-        self._apply_keys(options.demanded_keys)
-        self.options = options
+        waiting = self._waiting(options)
+        for name in waiting:
+            log.warning("%s has changed: it counts after a restart", name.replace("_", "-"))
+        self.options = dataclasses.replace(options, **{name: getattr(self.options, name) for name in waiting})
+        if isinstance(self.keys, NamedKeys):
+            self.keys.keys = self.options.demanded_keys
         self.relays.set(options.relays(self.base))
         self.enrolment.set(options.enrol, keys)
         self.relay.limit(bandwidth)
         self._apply_blocks(listed)
 
-    def _apply_keys(self, named: tuple[PublicKey, ...]) -> None:
-        if isinstance(self.keys, NamedKeys) and named:
-            self.keys.keys = named
-        elif named != self.options.demanded_keys:
-            log.warning("key has changed: it counts after a restart")
+    def _waiting(self, options: ServerOptions) -> list[str]:
+        """What has changed in ``options`` and takes a restart. Another certificate does not, and other keys do
+        not where none of them is the server's own."""
+        names = [name for name in _NEED_RESTART if getattr(options, name) != getattr(self.options, name)]
+        if (options.tls_cert is None) != (self.options.tls_cert is None):
+            names += ["tls_cert", "tls_key"]
+        are_named = isinstance(self.keys, NamedKeys) and options.demanded_keys
+        if not are_named and options.demanded_keys != self.options.demanded_keys:
+            names.append("key")
+        return names
 
     def status(self) -> Row:
         """The server in a few numbers."""

@@ -151,7 +151,10 @@ class Server:
         new = self._read_options()
         if self._tls and new.tls_cert and new.tls_key:
             load_certificate(self._tls, new.tls_cert, new.tls_key)
+        else:
+            new.tls()  # for its error: these files count after a restart
         self.operator.apply(new)
+        self._proxies.set(new.trust_proxy)
         if self._rendezvous:
             self._rendezvous.broker.always_relay = new.always_use_relay
 
@@ -170,6 +173,7 @@ class Server:
         self._keys = load_keys(options)
         self.key = self._keys.public
         self._tls = options.tls()
+        self._proxies = TrustedProxies(options.trust_proxy)
         ports = self._bind()
         self._make_parts(database)
         self._open_admin(options.data_dir / SOCKET)
@@ -283,8 +287,7 @@ class Server:
         doors = {RELAY_PATH: Door(ports.web_relay, relay, self._relay.serve)}
         if self._rendezvous:
             doors[RENDEZVOUS_PATH] = Door(ports.web_rendezvous, rendezvous, self._rendezvous.serve)
-        proxies = TrustedProxies(self._options.trust_proxy)
-        return Web(doors, proxies, self._tls, self._limits, self._journal)
+        return Web(doors, self._proxies, self._tls, self._limits, self._journal)
 
     async def _sweep_now(self) -> None:
         self.sweep(asyncio.get_running_loop().time())

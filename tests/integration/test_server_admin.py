@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tls
 from bare_clients import HOST, Datagrams, Stream, message, until
 
 from rdpeer.crypto.keys import IdentityKey
@@ -274,6 +275,32 @@ async def test_a_reload_takes_what_can_change_and_names_the_rest(
         (tmp_path / "blocklist.txt").write_text("what\n")
         with pytest.raises(UsageError, match=r"blocklist\.txt:1"):
             await ask(tmp_path, "reload")
+
+
+async def test_a_reload_tells_what_waits_for_a_restart_until_there_is_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = running_with = ServerOptions(tmp_path, 0, (HOST,))
+    async with Server(options, lambda: options) as running:
+        with tls.trusted() as files:
+            options = dataclasses.replace(
+                running_with, tls_cert=files.cert, tls_key=files.key, only="relay", bind=("::1",)
+            )
+            for _ in range(2):
+                caplog.clear()
+                running.reload()
+                assert [message.partition(" ")[0] for message in caplog.messages] == [
+                    "bind", "only", "tls-cert", "tls-key",
+                ]  # fmt: skip
+        (status,) = await ask(tmp_path, "status")
+        assert (status["bind"], status["services"]) == ([HOST], ["rendezvous", "relay"])
+        caplog.clear()
+        options = running_with
+        running.reload()
+        assert not caplog.messages
+        options = dataclasses.replace(options, tls_cert=tmp_path / "x", tls_key=tmp_path / "y")
+        with pytest.raises(UsageError, match=r"certificate .*/x cannot be used"):
+            running.reload()
 
 
 async def test_a_reload_limits_the_pairs_that_are_joined_as_those_to_come(tmp_path: Path) -> None:

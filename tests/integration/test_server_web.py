@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import pytest
 import tls
@@ -13,10 +15,11 @@ from bare_clients import Datagrams, Stream, message, until
 
 from rdpeer.errors import ConnectionLost
 from rdpeer.net.transport.websocket import MAX_MESSAGE, WebSocketStream, connect
-from rdpeer.server import Server
+from rdpeer.server import Server, ServerOptions
 from rdpeer.server.limits import MAX_FRAME, Limits
 from rdpeer.values import WebAddress
 from rdpeer.wire import rendezvous_pb2 as wire
+from rdpeer.wire.endpoints import unmangle
 from rdpeer.wire.frames import encode_frame
 
 MakeServer = Callable[..., Server]
@@ -224,6 +227,22 @@ async def test_who_is_blocked_is_blocked_behind_a_proxy_too(
         await client.reader.readuntil(b"\r\n\r\n")
         client.writer.write(bytes([0x82, 0x80 | len(frame)]) + bytes(4) + frame)
         assert (await client.ended()) is not let_in
+
+
+async def test_a_reload_says_which_proxies_are_trusted(tmp_path: Path) -> None:
+    options = ServerOptions(tmp_path, 0, ("127.0.0.1",))
+    async with Server(options, lambda: options) as running:
+        for trusted, client in (((), "127.0.0.1"), (("127.0.0.1",), "192.0.2.66"), ((), "127.0.0.1")):
+            options = dataclasses.replace(options, trust_proxy=trusted)
+            running.reload()
+            async with Stream(running.base + RENDEZVOUS) as asker:
+                asker.writer.write(HELLO % (b"/ws/id", b"X-Forwarded-For: 192.0.2.66\r\n"))
+                await asker.reader.readuntil(b"\r\n\r\n")
+                frame = TEST_NAT.SerializeToString()
+                asker.writer.write(bytes([0x82, 0x80 | len(frame)]) + bytes(4) + frame)
+                _, size = await asker.reader.readexactly(2)
+                answer = wire.RendezvousMessage.FromString(await asker.reader.readexactly(size))
+            assert unmangle(answer.test_nat_response.socket_addr).ip == client
 
 
 LEGS = [(True, True), (True, False), (False, True)]
