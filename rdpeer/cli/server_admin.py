@@ -198,15 +198,15 @@ def check(context: click.Context, server: str | None) -> int:
 
     try:
         address = ServerAddress.parse(server) if server else None
-        if address and not 1 < address.port < 65535:
+        if address and not 1 < address.port < 65533:
             raise ValueError(f"not a base port: {address.port}")
     except ValueError as error:
         raise UsageError(str(error)) from error
-    services = ["rendezvous", "relay"]
+    services, tls = ["rendezvous", "relay"], None
     if address is None:
         (row,) = _ask(context, "status")
-        address, services = own_address(row), row["services"]
-    findings = run(lambda: check(address, services))
+        address, services, tls = own_address(row), row["services"], row["tls"]
+    findings = run(lambda: check(address, services, tls=tls))
     for name, problem in findings.items():
         if _invocation(context).json:
             voice.answer_json({"port": name, "ok": problem is None, "problem": problem})

@@ -17,6 +17,14 @@ def client_tls(ca_file: str | None) -> ssl.SSLContext:
         raise UsageError(f"no certificates can be read from {ca_file}: {reason_of(error)}") from None
 
 
+def unverified_tls() -> ssl.SSLContext:
+    """Any certificate will do: for who wants to know whether somebody answers, and not who."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
 def server_tls(certificate: Path, key: Path) -> ssl.SSLContext:
     """``certificate`` with its chain, and its ``key``, both PEM. UsageError where they cannot be used."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)

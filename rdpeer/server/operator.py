@@ -78,8 +78,8 @@ class Operator:
         self._apply_blocks(listed)
 
     def _waiting(self, options: ServerOptions) -> list[str]:
-        """What has changed in ``options`` and takes a restart. Another certificate does not, and other keys do
-        not where none of them is the server's own."""
+        """What has changed in ``options`` and takes a restart: not another certificate, nor other keys where
+        none of them is the server's own."""
         names = [name for name in _NEED_RESTART if getattr(options, name) != getattr(self.options, name)]
         if (options.tls_cert is None) != (self.options.tls_cert is None):
             names += ["tls_cert", "tls_key"]
@@ -97,6 +97,7 @@ class Operator:
         return {
             "bind": list(self.options.bind),
             "port": self.base,
+            "tls": self.options.tls_cert is not None,
             "key": self.keys.public.text,
             "previous_key_until": previous.until if previous else None,
             "services": [self.options.only] if self.options.only else ["rendezvous", "relay"],

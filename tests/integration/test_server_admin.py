@@ -20,9 +20,11 @@ from rdpeer.errors import UsageError
 from rdpeer.net import control
 from rdpeer.net.budget import Budget
 from rdpeer.net.control import Row
+from rdpeer.net.ports import bind_ports
 from rdpeer.server import Server, ServerOptions, check, offline
 from rdpeer.server.admin import SOCKET, request
 from rdpeer.server.enrolment import Mode
+from rdpeer.server.limits import Limits
 from rdpeer.values import PublicKey, ServerAddress
 from rdpeer.wire import rendezvous_pb2 as wire
 
@@ -381,6 +383,53 @@ async def test_another_question_is_refused(server: MakeServer, tmp_path: Path, q
             await control.ask(tmp_path / SOCKET, question)
 
 
+async def problems(base: int, *, tls: bool | None = None) -> dict[str, str]:
+    """By port and protocol."""
+    found = await check.check(ServerAddress(HOST, base), ["rendezvous", "relay"], tls=tls)
+    return {name.partition(" ")[0]: problem for name, problem in found.items() if problem}
+
+
+async def test_web_ports_are_checked_with_tls_and_whatever_certificate(
+    server: MakeServer, tmp_path: Path
+) -> None:
+    files = tls.make(tmp_path, "elsewhere.example")
+    async with server(tls_cert=files.cert, tls_key=files.key) as running:
+        assert await problems(running.base) == await problems(running.base, tls=True) == {}
+        wrongly = await problems(running.base, tls=False)
+        assert set(wrongly) == {f"{running.base + 2}/tcp", f"{running.base + 3}/tcp"}
+
+
+async def test_a_relay_that_takes_no_legs_does_not_pass(server: MakeServer) -> None:
+    async with (
+        server(limits=Limits(connections=1)) as running,
+        Stream(running.base + 1),
+    ):
+        await until(lambda: running.connections == 1)
+        found = await problems(running.base)
+        assert found[f"{running.base + 1}/tcp"] == "it closed the connection"
+        assert f"{running.base + 3}/tcp" in found
+
+
+async def test_somebody_else_at_a_port_is_a_problem_of_that_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check, "_PATIENCE", 0.5)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    ports = bind_ports([HOST], 0)
+    listeners = (*ports.query, *ports.rendezvous, *ports.relay, *ports.web_rendezvous, *ports.web_relay)
+    servers = [await asyncio.start_server(answer, sock=listener) for listener in listeners]
+    found = await problems(ports.base)
+    for running in servers:
+        running.close()
+        await running.wait_closed()
+    ports.close()
+    tcp = {f"{ports.base + n}/tcp" for n in (-1, 0, 1, 2, 3)}
+    assert set(found) == {*tcp, f"{ports.base}/udp"}
+
+
 async def test_each_port_is_checked(server: MakeServer) -> None:
     async with server() as running, server(only="rendezvous") as half:
         assert await check.check(ServerAddress(HOST, running.base), ["rendezvous", "relay"]) == {
@@ -388,7 +437,12 @@ async def test_each_port_is_checked(server: MakeServer) -> None:
             f"{running.base}/tcp rendezvous": None,
             f"{running.base}/udp registration": None,
             f"{running.base + 1}/tcp relay": None,
+            f"{running.base + 2}/tcp rendezvous by WebSocket": None,
+            f"{running.base + 3}/tcp relay by WebSocket": None,
         }
         found = await check.check(ServerAddress(HOST, half.base), ["rendezvous", "relay"])
-        assert [name for name, problem in found.items() if problem] == [f"{half.base + 1}/tcp relay"]
+        assert [name for name, problem in found.items() if problem] == [
+            f"{half.base + 1}/tcp relay",
+            f"{half.base + 3}/tcp relay by WebSocket",
+        ]
     assert check.own_address({"bind": ["::", "0.0.0.0"], "port": 5}) == ServerAddress("::1", 5)

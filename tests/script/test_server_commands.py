@@ -39,7 +39,7 @@ def test_an_operators_day(operator: Rdpeer) -> None:
     (operator.folder / "d" / "blacklist.txt").write_text("192.0.2.1\n")
     server("reload")
     assert "limits\t32 Mb/s blacklisted\n" in server("status")
-    assert server("check").count(": ok\n") == 4
+    assert server("check").count(": ok\n") == 6
     assert server("peers") == server("peers", "--online", "--json") == server("relays") == ""
     server("block", "192.0.2.1/24")
     server("unblock", "192.0.2.0/24")
@@ -72,6 +72,6 @@ def test_without_a_server(rdpeer: Rdpeer) -> None:
 
 def test_another_servers_ports_are_checked(rdpeer: Rdpeer) -> None:
     told = rdpeer("server", "check", "127.0.0.1:2", "--json", code=3)
-    assert [json.loads(line)["ok"] for line in told.splitlines()] == [False] * 4
-    for address in ("a b", "127.0.0.1:1"):
+    assert [json.loads(line)["ok"] for line in told.splitlines()] == [False] * 6
+    for address in ("a b", "127.0.0.1:1", "127.0.0.1:65533"):
         rdpeer("server", "check", address, code=2)

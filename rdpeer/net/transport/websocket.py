@@ -42,12 +42,15 @@ _NOBODY = ("0.0.0.0", 0)  # noqa: S104 - the other end of a connection that has 
 _DATA = (Opcode.BINARY, Opcode.TEXT)
 
 
-async def connect(address: WebAddress, *, limit: int, timeout: float) -> WebSocketStream:
+async def connect(
+    address: WebAddress, *, limit: int, timeout: float, trust: ssl.SSLContext | None = None
+) -> WebSocketStream:
     """A stream to ``address``; ``limit``, ``timeout`` and errors as ``rdpeer.net.transport.tcp.connect``.
 
-    UsageError where the file of trusted certificates cannot be used.
+    ``trust`` says which certificates will do; unless given, those of the file that the user named, or of
+    the system. UsageError where that file cannot be used.
     """
-    tls = client_tls(outbound().ca_file) if address.secure else None
+    tls = (trust or client_tls(outbound().ca_file)) if address.secure else None
     stream = WebSocketStream(ClientProtocol(parse_uri(str(address)), max_size=MAX_MESSAGE), limit)
     try:
         async with asyncio.timeout(timeout):
