@@ -39,6 +39,9 @@ class ServerPorts:
 
     base: int
     addresses: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    """Those that could not, with the reason."""
+
     query: list[Listener] = field(default_factory=list)
     rendezvous: list[Listener] = field(default_factory=list)
     relay: list[Listener] = field(default_factory=list)
@@ -117,15 +120,14 @@ def allow_descriptors(wanted: int) -> int:
 
 def _bind_all(addresses: Sequence[str], base: int, only: Service | None) -> ServerPorts:
     ports = ServerPorts(base)
-    missing: list[str] = []
     try:
         for address in addresses:
             try:
                 _bind_at(ports, address, only)
             except OSError as error:
-                missing.append(f"{join_host_port(address, base)} ({error.strerror})")
+                ports.left_out.append(f"{join_host_port(address, base)} ({error.strerror})")
         if not ports.addresses:
-            raise UsageError(f"cannot listen at {', '.join(missing)}")
+            raise UsageError(f"cannot listen at {', '.join(ports.left_out)}")
     except BaseException:
         ports.close()
         raise

@@ -49,6 +49,8 @@ class Operator:
 
     options: ServerOptions
     base: int
+    addresses: list[str]
+    """Where it listens: all of ``options.bind`` that this machine has."""
     keys: Keys | NamedKeys
     registry: Presence
     enrolment: Enrolment
@@ -95,7 +97,7 @@ class Operator:
         pairs = self.relay.pairs.values()
         previous = self.keys.previous if isinstance(self.keys, Keys) else None
         return {
-            "bind": list(self.options.bind),
+            "bind": self.addresses,
             "port": self.base,
             "tls": self.options.tls_cert is not None,
             "key": self.keys.public.text,

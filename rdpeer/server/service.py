@@ -35,7 +35,7 @@ from rdpeer.server.forwarded import TrustedProxies
 from rdpeer.server.journal import Journal
 from rdpeer.server.keys import Keys
 from rdpeer.server.operator import Operator
-from rdpeer.server.options import ServerOptions
+from rdpeer.server.options import EVERYWHERE, ServerOptions
 from rdpeer.server.pairing import Pairing
 from rdpeer.server.presence import Presence
 from rdpeer.server.proofs import Proofs
@@ -187,7 +187,10 @@ class Server:
         options = self._options
         ports = bind_ports(options.bind, options.port, options.only)
         self._resources.callback(ports.close)
-        self.base = ports.base
+        for address in ports.left_out:  # a machine without IPv6 is nothing special
+            level = logging.INFO if options.bind == EVERYWHERE else logging.WARNING
+            log.log(level, "left out %s", address)
+        self.base, self._addresses = ports.base, ports.addresses
         host = options.address or local_address(ports.addresses)
         self.link = ServerLink(ServerAddress(host, ports.base), ServerKey(self.key.text))
         return ports
@@ -211,6 +214,7 @@ class Server:
         self.operator = Operator(
             options=options,
             base=self.base,
+            addresses=self._addresses,
             keys=self._keys,
             registry=registry,
             enrolment=enrolment,

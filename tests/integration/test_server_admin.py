@@ -383,6 +383,17 @@ async def test_another_question_is_refused(server: MakeServer, tmp_path: Path, q
             await control.ask(tmp_path / SOCKET, question)
 
 
+async def test_an_address_that_is_not_here_is_left_out_and_told(
+    server: MakeServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with server(data_dir=tmp_path, bind=("203.0.113.9", HOST)) as running:
+        (status,) = await ask(tmp_path, "status")
+        assert status["bind"] == [HOST]
+        assert check.own_address(status) == ServerAddress(HOST, running.base)
+    (told,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert told.startswith(f"left out 203.0.113.9:{running.base} (")
+
+
 async def problems(base: int, *, tls: bool | None = None) -> dict[str, str]:
     """By port and protocol."""
     found = await check.check(ServerAddress(HOST, base), ["rendezvous", "relay"], tls=tls)
