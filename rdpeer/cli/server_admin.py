@@ -51,7 +51,7 @@ def status(context: click.Context) -> None:
         "rate": f"{row['relayed_bytes_per_second'] / _MEGA:.2f} MB/s",
         "limits": ", ".join(limits) or "none",
         "relays down": ", ".join(down),
-        "connections": str(row["connections"]),
+        "connections": f"{row['connections']}, of each service at most {row['limits']['connections']}",
         "keep-alives": str(row["keep_alives"]),
         **{what: str(count) for what, count in sorted(row["requests"].items())},
     }

@@ -34,6 +34,9 @@ def _lines(status: Row) -> Iterator[str]:
     for decision, count in sorted(status["requests"].items()):
         what, _, decided = decision.partition(" ")
         yield f'rdpeer_requests_total{{what="{what}",decision="{decided}"}} {count}\n'
+    yield _head("limit", "gauge", "Bounds in force, entries of tables or seconds.")
+    for name, value in status["limits"].items():
+        yield f'rdpeer_limit{{name="{name}"}} {value}\n'
     yield _head("relay_server_up", "gauge", "Whether a relay that is handed out answers.")
     for relay, up in status["relay_servers"].items():
         yield f'rdpeer_relay_server_up{{relay="{relay}"}} {int(up)}\n'

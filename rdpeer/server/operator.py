@@ -24,6 +24,7 @@ from rdpeer.server.disk import Disk
 from rdpeer.server.enrolment import Enrolment
 from rdpeer.server.journal import Journal
 from rdpeer.server.keys import Keys, NamedKeys
+from rdpeer.server.limits import Limits
 from rdpeer.server.options import ServerOptions
 from rdpeer.server.presence import Known, Presence
 from rdpeer.server.reception import Reception
@@ -51,6 +52,8 @@ class Operator:
     base: int
     addresses: list[str]
     """Where it listens: all of ``options.bind`` that this machine has."""
+    limits: Limits
+    """Those of ``options``, as far as the system has files for them."""
     keys: Keys | NamedKeys
     registry: Presence
     enrolment: Enrolment
@@ -111,6 +114,7 @@ class Operator:
             "blocked": len(self.blocked),
             "enrol": str(self.enrolment.mode),
             "connections": sum(len(reception.open) for reception in self.receptions),
+            "limits": dataclasses.asdict(self.limits),
             "pairs": len(pairs),
             "parked": self.relay.parked,
             "relayed_bytes": self.relay.carried + sum(pair.meter.carried for pair in pairs),

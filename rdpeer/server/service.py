@@ -215,6 +215,7 @@ class Server:
             options=options,
             base=self.base,
             addresses=self._addresses,
+            limits=self._limits,
             keys=self._keys,
             registry=registry,
             enrolment=enrolment,

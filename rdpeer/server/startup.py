@@ -20,6 +20,10 @@ _OWN_DESCRIPTORS = 64
 _DESCRIPTORS = 4
 """Needed for one connection of each service: a rendezvous client's socket, a leg's, and the leg's pipe."""
 
+_FEWEST = 16
+_FEW = 1000
+"""A system that has files for fewer connections than this was not meant to run a server."""
+
 
 def load_keys(options: ServerOptions) -> Keys | NamedKeys:
     """The public ones alone for a relay that was told which to demand: it needs no secret.
@@ -54,7 +58,20 @@ def import_peers(options: ServerOptions, database: Database) -> int | None:
 
 
 def affordable(limits: Limits) -> Limits:
-    """As many connections as there may be open files."""
-    descriptors = allow_descriptors(limits.connections * _DESCRIPTORS + _OWN_DESCRIPTORS)
-    connections = min(limits.connections, (descriptors - _OWN_DESCRIPTORS) // _DESCRIPTORS)
+    """As many connections as there may be open files. UsageError where that is next to none.
+
+    Nobody counts on all that the limits have unless told, so only few of them, or fewer than the operator
+    asked for, are worth a warning.
+    """
+    wanted = limits.connections
+    descriptors = allow_descriptors(wanted * _DESCRIPTORS + _OWN_DESCRIPTORS)
+    connections = min(wanted, (descriptors - _OWN_DESCRIPTORS) // _DESCRIPTORS)
+    if connections < min(wanted, _FEWEST):
+        needed = f"{_OWN_DESCRIPTORS}, and {_DESCRIPTORS} a connection"
+        raise UsageError(
+            f"{descriptors} open files are too few for a server",
+            hint=f"raise the limit (ulimit -n, LimitNOFILE): {needed}",
+        )
+    if connections < wanted and (connections < _FEW or wanted != Limits().connections):
+        log.warning("%d open files: %d connections of each service, not %d", descriptors, connections, wanted)
     return dataclasses.replace(limits, connections=connections)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 
@@ -15,9 +15,12 @@ from rdpeer.values import ServerLink
 
 
 @asynccontextmanager
-async def process(*args: str, **environ: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def process(
+    *args: str, through: Sequence[str] = (), **environ: str
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """``through``: a command that runs the one behind it."""
     running = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "rdpeer", "server", "--bind", HOST, *args,
+        *through, sys.executable, "-m", "rdpeer", "server", "--bind", HOST, *args,
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         env={**os.environ, **environ},
     )  # fmt: skip

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
-from bare_clients import HOST, message
+from bare_clients import HOST, Stream, message
 from server_process import invitation, peer_of, process
 
+from rdpeer.net import control
+from rdpeer.server.admin import SOCKET, request
 from rdpeer.wire import rendezvous_pb2 as wire
 
 PEERS = [f"61234567{n}" for n in range(10)]
@@ -61,6 +64,49 @@ async def test_a_taken_port_is_exit_2(tmp_path: Path) -> None:
         f"rdpeer: error: TCP port {base - 1} at {HOST} is taken",
         "rdpeer: hint: is another server running? --port chooses another set",
     ]
+
+
+def open_files(count: int) -> tuple[str, ...]:
+    return ("sh", "-c", f'ulimit -n {count}; exec "$@"', "sh")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits of open files")
+@pytest.mark.parametrize("count", [40, 64, 127])
+async def test_too_few_open_files_are_exit_2(tmp_path: Path, count: int) -> None:
+    async with process("--port", "0", "--data-dir", str(tmp_path), through=open_files(count)) as running:
+        out, err = await running.communicate()
+    assert (running.returncode, out) == (2, b"")
+    assert err.decode().splitlines() == [
+        f"rdpeer: error: {count} open files are too few for a server",
+        "rdpeer: hint: raise the limit (ulimit -n, LimitNOFILE): 64, and 4 a connection",
+    ]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits of open files")
+async def test_few_open_files_are_told_and_suffice_for_what_they_allow(tmp_path: Path) -> None:
+    async with (
+        process("--port", "0", "--data-dir", str(tmp_path), through=open_files(128)) as running,
+        AsyncExitStack() as legs,
+    ):
+        assert running.stderr is not None
+        told = await running.stderr.readline()
+        assert told == b"rdpeer: 128 open files: 16 connections of each service, not 16384\n"
+        link = await invitation(running)
+        assert link.key is not None
+        (status,) = await control.ask(tmp_path / SOCKET, request("status"))
+        assert status["limits"]["connections"] == 16
+        for number in range(8):
+            one, two = [await legs.enter_async_context(Stream(link.server.port + 1)) for _ in range(2)]
+            for leg in (one, two):
+                leg.send(
+                    message(request_relay=wire.RequestRelay(uuid=str(number), licence_key=link.key.text))
+                )
+            one.writer.write(b"12345")
+            assert await two.reader.readexactly(5) == b"12345"
+        for _ in range(16):
+            await legs.enter_async_context(Stream(link.server.port))
+        asker = await legs.enter_async_context(Stream(link.server.port + 1))
+        assert await asker.ended()
 
 
 async def test_a_folder_that_cannot_be_made_is_exit_2(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ STATUS = {
     "peers": 3, "online": 2, "waiting": 1, "connections": 4, "pairs": 1, "parked": 0,
     "relayed_bytes": 5, "keep_alives": 6, "started": 7.5,
     "requests": {"register accepted": 8, "connect passed on": 9},
+    "limits": {"connections": 16, "token_rest": 60.0},
     "relay_servers": {"relay.example:21117": False},
 }  # fmt: skip
 
@@ -39,6 +40,8 @@ def test_each_metric_has_its_type_and_value() -> None:
         "rdpeer_start_time_seconds 7.5",
         'rdpeer_requests_total{what="connect",decision="passed on"} 9',
         'rdpeer_requests_total{what="register",decision="accepted"} 8',
+        'rdpeer_limit{name="connections"} 16',
+        'rdpeer_limit{name="token_rest"} 60.0',
         'rdpeer_relay_server_up{relay="relay.example:21117"} 0',
     ]
     names = {sample.partition("{")[0].partition(" ")[0] for sample in samples}
