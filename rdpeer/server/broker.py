@@ -23,7 +23,7 @@ from rdpeer.server.presence import Known, Presence
 from rdpeer.server.queries import answer_query
 from rdpeer.server.questions import Pending, Question
 from rdpeer.server.rates import Recent, network
-from rdpeer.server.registry import Line, Source
+from rdpeer.server.registry import Line, Sender, Source
 from rdpeer.server.relays import Relays
 from rdpeer.values import Endpoint, printable
 from rdpeer.wire import rendezvous_pb2 as wire
@@ -76,16 +76,19 @@ class Broker:
             message = parse(wire.RendezvousMessage, payload)
             return self._dispatch(caller, message, now)
         except RemoteProtocolError as error:
-            self._journal.note("message", "refused", caller.remote, why=error)
+            self._journal.note("message", "refused", caller.remote, why=error, path=caller.path)
             return [Close()]
 
-    def punched_by_udp(self, source: Source, sent: wire.PunchHoleSent, now: float) -> list[Command]:
+    def punched_by_udp(self, source: Sender, sent: wire.PunchHoleSent, now: float) -> list[Command]:
         """A peer says by UDP that it has punched a hole; whoever else says so is not answered."""
+        remote = Endpoint.of(source)
         try:
-            return [self._answers.hole_punched_by_udp(Endpoint.of(source), sent, now)]
+            send = self._answers.hole_punched_by_udp(remote, sent, now)
         except RemoteProtocolError:
             self._journal.count("answer", "refused")  # not logged: anybody can send any number of them
             return []
+        self._journal.note("answer", "passed on", remote, sent.id, "punch_hole_sent", path="udp")
+        return [send]
 
     def closed(self, connection: int) -> None:
         """The connection is gone, and with it what it asked."""
@@ -100,18 +103,17 @@ class Broker:
             case "punch_hole_sent" | "local_addr" | "relay_response":
                 return [self._answer(caller, message, now), Close()]
             case "register_peer" | "register_pk":
-                line = Line(caller.remote.ip, caller.remote.port, caller.connection)
-                return [Register(line, message)]
+                return [Register(caller.line, message)]
             case "key_exchange":
                 return [Seal(caller.connection, message.key_exchange.keys)]
-        answer = self.query(caller.remote, message, now)
+        answer = self.query(caller, message, now)
         return [Close()] if answer is None else [Send(caller.connection, answer), Close()]
 
-    def query(self, remote: Endpoint, message: wire.RendezvousMessage, now: float) -> bytes | None:
+    def query(self, caller: Caller, message: wire.RendezvousMessage, now: float) -> bytes | None:
         """The answer to what anyone may ask; None to everything else."""
-        answer = answer_query(message, remote, self._registry, now)
-        decision = "refused" if answer is None else "answered"
-        self._journal.note("query", decision, remote, why=message.WhichOneof("union") or "nothing")
+        answer = answer_query(message, caller.remote, self._registry, now)
+        decision, what = "refused" if answer is None else "answered", message.WhichOneof("union") or "nothing"
+        self._journal.note("query", decision, caller.remote, why=what, path=caller.path)
         return answer
 
     def _answer(self, caller: Caller, message: wire.RendezvousMessage, now: float) -> Send:
@@ -126,7 +128,7 @@ class Broker:
             case _:
                 peer_id = message.relay_response.id
                 send = self._answers.relayed(caller, message.relay_response, now)
-        self._journal.note("answer", "passed on", caller.remote, peer_id, what)
+        self._journal.note("answer", "passed on", caller.remote, peer_id, what, path=caller.path)
         return send
 
     def _punch(self, caller: Caller, request: wire.PunchHoleRequest, now: float) -> list[Command]:
@@ -142,8 +144,8 @@ class Broker:
         question = self._ask(caller, request.id, key, now)
         relayed = request.force_relay or self.always_relay
         if _same_ip(caller.remote, peer) and not relayed:
-            return self._notify(peer, question, self._fetch_local_address(question, request), now)
-        return self._notify(peer, question, self._punch_hole(question, request, relayed=relayed), now)
+            return self._notify(caller, peer, question, self._fetch_local_address(question, request), now)
+        return self._notify(caller, peer, question, self._punch_hole(question, request, relayed=relayed), now)
 
     def _fetch_local_address(
         self, question: Question, request: wire.PunchHoleRequest
@@ -179,7 +181,7 @@ class Broker:
             raise RemoteProtocolError("a relay was requested without a fit token")
         peer = self._registry.online(request.id, now)
         if peer is None:
-            self._journal.note("relay", "refused", caller.remote, request.id, "OFFLINE")
+            self._journal.note("relay", "refused", caller.remote, request.id, "OFFLINE", path=caller.path)
             return []  # as stock: no message says it
         question = self._ask(caller, request.id, key, now)
         relay = wire.RequestRelay(
@@ -191,7 +193,7 @@ class Broker:
             conn_type=request.conn_type,
             switch_code=request.switch_code[:_MAX_SWITCH_CODE],
         )
-        return self._notify(peer, question, wire.RendezvousMessage(request_relay=relay), now)
+        return self._notify(caller, peer, question, wire.RendezvousMessage(request_relay=relay), now)
 
     def _key_of(self, caller: Caller, request: wire.RequestRelay, now: float) -> IdentityKey | None:
         if request.licence_key:
@@ -208,19 +210,20 @@ class Broker:
         return question
 
     def _failure(self, caller: Caller, peer_id: str, failure: Response.Failure.ValueType) -> list[Command]:
-        self._journal.note("connect", "refused", caller.remote, peer_id, Response.Failure.Name(failure))
+        why = Response.Failure.Name(failure)
+        self._journal.note("connect", "refused", caller.remote, peer_id, why, path=caller.path)
         answer = wire.RendezvousMessage(punch_hole_response=Response(failure=failure))
         return [Send(caller.connection, answer.SerializeToString())]
 
     def _notify(
-        self, peer: Known, question: Question, message: wire.RendezvousMessage, now: float
+        self, caller: Caller, peer: Known, question: Question, message: wire.RendezvousMessage, now: float
     ) -> list[Command]:
         payload, what = message.SerializeToString(), message.WhichOneof("union")
-        if peer.source is None or not self._may_send(peer.source, payload, now):
-            self._journal.note("connect", "dropped", question.initiator, question.peer_id, what)
-            return []
-        self._journal.note("connect", "passed on", question.initiator, question.peer_id, what)
-        return [Notify(peer.source, peer.via, payload)]
+        source = peer.source
+        is_sent = source is not None and self._may_send(source, payload, now)
+        decision = "passed on" if is_sent else "dropped"
+        self._journal.note("connect", decision, caller.remote, question.peer_id, what, path=caller.path)
+        return [Notify(source, peer.via, payload)] if source is not None and is_sent else []
 
     def _may_send(self, source: Source, payload: bytes, now: float) -> bool:
         """Whoever is at the end of a line is no victim: nobody else can have opened it."""

@@ -12,10 +12,16 @@ from rdpeer.wire.rendezvous_pb2 import RendezvousMessage
 
 
 class Caller(NamedTuple):
-    """Whose message it is: the number of its connection, and where that comes from."""
+    """Whose message it is: the number of its connection, where that comes from, and what carries it."""
 
     connection: int
     remote: Endpoint
+    path: str = "tcp"
+
+    @property
+    def line(self) -> Line:
+        """What the connection is once a peer is registered over it."""
+        return Line(self.remote.ip, self.remote.port, self.connection, self.path)
 
 
 @dataclass(frozen=True, slots=True)

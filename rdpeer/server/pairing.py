@@ -19,6 +19,14 @@ from rdpeer.wire import rendezvous_pb2 as wire
 from rdpeer.wire.messages import parse
 
 
+def request_in(payload: bytes) -> wire.RequestRelay:
+    """What a leg's first frame asks; RemoteProtocolError where that is no relay."""
+    message = parse(wire.RendezvousMessage, payload)
+    if message.WhichOneof("union") != "request_relay":
+        raise RemoteProtocolError("the first frame is not a request for a relay")
+    return message.request_relay
+
+
 class Pairing:
     """Parked legs, by token. A leg is the number of its connection; ``accepts`` tells the right key."""
 
@@ -28,15 +36,11 @@ class Pairing:
         self._parked: OrderedDict[str, tuple[int, float]] = OrderedDict()
         self._used: Recent[str, float] = Recent(limits.tokens)
 
-    def arrive(self, leg: int, payload: bytes, now: float) -> int | None:
+    def arrive(self, leg: int, request: wire.RequestRelay, now: float) -> int | None:
         """The leg that waited for this one, or None: it is parked.
 
-        RemoteProtocolError for a first frame that is not a RequestRelay with the key and an unused token.
+        RemoteProtocolError for a request without the key and an unused token.
         """
-        message = parse(wire.RendezvousMessage, payload)
-        if message.WhichOneof("union") != "request_relay":
-            raise RemoteProtocolError("the first frame is not a request for a relay")
-        request = message.request_relay
         if not self._accepts(request.licence_key):
             raise RemoteProtocolError("a request for a relay without the key")
         if not 0 < len(request.uuid.encode()) <= MAX_TOKEN:

@@ -50,12 +50,15 @@ class Reception:
 
     def _admit(self, connection: Connection, now: float) -> int | None:
         if self._blocks.any and self._blocks.has_ip(connection.remote.ip):
-            self._journal.note("connection", "refused", connection.remote, why="blocked")
+            self._refuse(connection, "blocked")
             return None
         number = self.admission.admit(connection.remote, now)
         if number is None:
-            self._journal.note("connection", "refused", connection.remote, why="no room")
+            self._refuse(connection, "no room")
         return number
+
+    def _refuse(self, connection: Connection, why: str) -> None:
+        self._journal.note("connection", "refused", connection.remote, why=why, path=connection.kind)
 
     def sweep(self, now: float) -> None:
         """Ends the connections that were silent for too long."""
@@ -78,7 +81,7 @@ class Reception:
         try:
             await serve(number, connection)
         except RemoteProtocolError as error:
-            self._journal.note("message", "refused", connection.remote, why=error)
+            self._journal.note("message", "refused", connection.remote, why=error, path=connection.kind)
         except Exception:  # a bug: the one visitor suffers, the server goes on
             log.exception("%s", connection.remote)
         finally:

@@ -7,13 +7,13 @@ be padded; its answer has eight at most.
 
 from __future__ import annotations
 
-from rdpeer.server.registry import Source
+from rdpeer.server.registry import Sender
 from rdpeer.values import Endpoint
 from rdpeer.wire import rendezvous_pb2 as wire
 from rdpeer.wire import stun
 
 
-def reflect(datagram: bytes, source: Source) -> bytes | None:
+def reflect(datagram: bytes, source: Sender) -> bytes | None:
     """The answer to a STUN binding request; None where there is none."""
     transaction = stun.parse_request(datagram)
     if transaction is None:
@@ -22,7 +22,7 @@ def reflect(datagram: bytes, source: Source) -> bytes | None:
     return answer if len(answer) <= len(datagram) else None
 
 
-def reflect_port(source: Source) -> bytes:
+def reflect_port(source: Sender) -> bytes:
     """The answer to a TestNatRequest (docs/PROTOCOL.md 2.4)."""
     answer = wire.TestNatResponse(port=source[1])
     return wire.RendezvousMessage(test_nat_response=answer).SerializeToString()

@@ -33,7 +33,7 @@ from rdpeer.server.limits import MAX_DATAGRAM, Limits
 from rdpeer.server.presence import Presence
 from rdpeer.server.proofs import Proof, Proofs
 from rdpeer.server.reflector import reflect, reflect_port
-from rdpeer.server.registry import MAX_UUID, PK_BYTES, Line, Registration, Source
+from rdpeer.server.registry import MAX_UUID, PK_BYTES, Line, Registration, Sender, Source
 from rdpeer.server.strangers import Strangers
 from rdpeer.values import PeerId
 from rdpeer.wire import rendezvous_pb2 as wire
@@ -86,7 +86,7 @@ class Registrations:
         self._unsaved: set[str] = set()
         self._frequency = Frequency(limits.sources)
 
-    def receive(self, datagram: bytes, source: Source, via: int, now: float) -> Reply:
+    def receive(self, datagram: bytes, source: Sender, via: int, now: float) -> Reply:
         """The answer to one datagram; a Save to be done before its answer; what the broker must decide on;
         None where there is no answer."""
         if self._blocks.any and self._blocks.has_ip(source[0]):
@@ -111,7 +111,7 @@ class Registrations:
             return self._register_pk(message.register_pk, line, 0, now)
         return self._register_peer(message.register_peer.id, line, 0, now)
 
-    def _unusual(self, datagram: bytes, source: Source, via: int, now: float) -> Reply:
+    def _unusual(self, datagram: bytes, source: Sender, via: int, now: float) -> Reply:
         if len(datagram) > MAX_DATAGRAM:
             return None
         reflected = reflect(datagram, source)
@@ -224,7 +224,7 @@ class Registrations:
         if result == Result.TOO_FREQUENT:
             self._journal.count("register", decision)
         else:
-            path = "tcp" if isinstance(source, Line) else "udp"
+            path = source.path if isinstance(source, Line) else "udp"
             why = "UNPROVEN" if response.unproven else Result.Result.Name(result)
             self._journal.note("register", decision, source[0], peer_id, why, path=path)
         return wire.RendezvousMessage(register_pk_response=response).SerializeToString()

@@ -20,16 +20,20 @@ PK_BYTES = 32
 
 
 class Line(NamedTuple):
-    """A connection of a peer that is registered over it: from where it comes, and its number."""
+    """A connection of a peer that is registered over it: from where it comes, its number, what carries it."""
 
     ip: str
     port: int
     connection: int
+    path: str = "tcp"
 
 
-Source = tuple[str, int] | tuple[str, int, int, int] | Line
-"""Where a peer is: its datagrams' source as the socket functions return it, or its line. It is what an answer
-is sent to, and cheap to compare."""
+Sender = tuple[str, int] | tuple[str, int, int, int]
+"""Of a datagram, as the socket functions return it."""
+
+Source = Sender | Line
+"""Where a peer is: where its datagrams come from, or its line. It is what an answer is sent to, and cheap
+to compare."""
 
 
 class Registration(NamedTuple):

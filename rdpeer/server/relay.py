@@ -19,12 +19,13 @@ from rdpeer.net.stream_connections import StreamConnection, framed, join_framed
 from rdpeer.server.bandwidth import Bandwidth
 from rdpeer.server.journal import Journal
 from rdpeer.server.limits import MAX_FRAME
-from rdpeer.server.pairing import Pairing
+from rdpeer.server.pairing import Pairing, request_in
 from rdpeer.server.reception import Reception
 
 
 class _Parked(NamedTuple):
     connection: Connection
+    id: str
     over: asyncio.Future[None]
     """Done when its pair has ended, or when nobody came for it."""
 
@@ -35,6 +36,9 @@ class Pair:
 
     first: Connection
     second: Connection
+    id: str
+    """Whom they said that they want; a responder need not say it."""
+
     since: float
     budget: Budget
     """Its own, beside that of all pairs."""
@@ -99,7 +103,7 @@ class Relay:
         """Called each second: ends parked legs that nobody came for, and pairs that are idle for too long."""
         for leg in self._pairing.overdue(now):
             parked = self._parked.pop(leg)
-            self._journal.note("leg", "refused", parked.connection.remote, why="the other one did not come")
+            self._refuse(parked.connection, parked.id, "the other one did not come")
             parked.over.set_result(None)
         idle = self.bandwidth.idle
         for pair in self.pairs.values():
@@ -112,16 +116,23 @@ class Relay:
         payload = await connection.receive(MAX_FRAME)
         if payload is None or self._drained:
             return
-        loop = asyncio.get_running_loop()
-        other = self._pairing.arrive(leg, payload, loop.time())
+        request, loop = request_in(payload), asyncio.get_running_loop()
+        try:
+            other = self._pairing.arrive(leg, request, loop.time())
+        except RemoteProtocolError as error:
+            self._refuse(connection, request.id, error)
+            return
         self._reception.admission.settle(leg)
         if other is None:
             over = loop.create_future()
-            self._parked[leg] = _Parked(connection, over)
+            self._parked[leg] = _Parked(connection, request.id, over)
             await over
         else:
             parked = self._parked.pop(other)
-            await self._join(other, leg, parked, connection)
+            await self._join(other, leg, parked, connection, parked.id or request.id)
+
+    def _refuse(self, connection: Connection, peer_id: str, why: object) -> None:
+        self._journal.note("leg", "refused", connection.remote, peer_id, why, path=connection.kind)
 
     async def _carry(self, pair: Pair, numbers: tuple[int, int]) -> None:
         """Raw bytes between TCP legs; where one is a WebSocket, frames (docs/PROTOCOL.md 6)."""
@@ -136,14 +147,14 @@ class Relay:
         except OSError:
             return  # one was gone before the other came
         except RemoteProtocolError as error:
-            self._journal.note("pair", "broken", pair.first.remote, why=error)
+            self._journal.note("pair", "broken", pair.first.remote, pair.id, error)
         finally:
             pair.hang_up()
 
-    async def _join(self, other: int, number: int, first: _Parked, second: Connection) -> None:
+    async def _join(self, other: int, number: int, first: _Parked, second: Connection, peer_id: str) -> None:
         budget = Budget(None)
         meter = Meter((self._total, budget))
-        pair = Pair(first.connection, second, meter.last, budget, meter)
+        pair = Pair(first.connection, second, peer_id, meter.last, budget, meter)
         pair.limit(self.bandwidth)
         self.pairs[number] = pair
         try:
@@ -162,7 +173,8 @@ class Relay:
             "pair",
             "carried",
             pair.first.remote,
-            why=f"with {pair.second.remote}",
+            pair.id,
+            f"with {pair.second.remote}",
             path=f"{pair.first.kind}+{pair.second.kind}",
             carried=pair.meter.carried,
             seconds=asyncio.get_running_loop().time() - pair.since,

@@ -21,7 +21,7 @@ from rdpeer.server.lines import Lines
 from rdpeer.server.presence import Presence
 from rdpeer.server.reception import Reception
 from rdpeer.server.registration import Registrations, Save
-from rdpeer.server.registry import Line, Source
+from rdpeer.server.registry import Line, Sender, Source
 from rdpeer.server.writer import Writer
 from rdpeer.wire import rendezvous_pb2 as wire
 from rdpeer.wire.messages import parse
@@ -60,7 +60,7 @@ class Rendezvous:
         for listener in ports.query:
             yield self._reception.run(listener, self._query)
 
-    def _answer(self, via: int, datagram: bytes, source: Source, now: float) -> bytes | None:
+    def _answer(self, via: int, datagram: bytes, source: Sender, now: float) -> bytes | None:
         answer = self._registrations.receive(datagram, source, via, now)
         if isinstance(answer, Save):
             self.writer.add(answer)
@@ -93,8 +93,7 @@ class Rendezvous:
 
     async def serve(self, number: int, connection: Connection) -> None:
         """Everything that is said on one connection to the rendezvous port."""
-        remote = connection.remote
-        caller, line = Caller(number, remote), Line(remote.ip, remote.port, number)
+        caller = Caller(number, connection.remote, connection.kind)
         loop = asyncio.get_running_loop()
         greeting = loop.call_later(GREET_AFTER, self._greet, number) if connection.kind == "tcp" else None
         try:
@@ -110,7 +109,7 @@ class Rendezvous:
                 greeting.cancel()
             self._greetings.pop(number, None)
             self.broker.closed(number)
-            self._lines.closed(line)
+            self._lines.closed(caller.line)
 
     def _greet(self, number: int) -> None:
         greeting = self._greetings[number] = Greeting(self._keys.current)
@@ -162,7 +161,7 @@ class Rendezvous:
             return
         message = parse(wire.RendezvousMessage, payload)
         now = asyncio.get_running_loop().time()
-        answer = self.broker.query(connection.remote, message, now)
+        answer = self.broker.query(Caller(number, connection.remote, connection.kind), message, now)
         if answer is not None:
             connection.send(answer)
             await connection.finish()

@@ -64,7 +64,7 @@ class Web:
             async for connection in accept(listener):
                 number = self._hall.admit(connection.remote, loop.time())
                 if number is None:
-                    self._journal.note("connection", "refused", connection.remote, why="no room")
+                    self._journal.note("connection", "refused", connection.remote, why="no room", path="ws")
                     connection.close()
                     continue
                 visits.create_task(self._visit(number, connection, own))
@@ -89,12 +89,12 @@ class Web:
                 visitor = await greet(connection, self._tls, MAX_FRAME)
         except OSError as error:  # TimeoutError is one
             why = "silent" if isinstance(error, TimeoutError) else reason_of(error)
-            self._journal.note("connection", "refused", connection.remote, why=why)
+            self._journal.note("connection", "refused", connection.remote, why=why, path="ws")
             return None
         remote = self._proxies.client(visitor.stream.remote, visitor.forwarded_for)
         let_in = visitor.let_in(remote)
         if let_in is None:
-            self._journal.note("connection", "refused", remote, why="it asked for no WebSocket")
+            self._journal.note("connection", "refused", remote, why="it asked for no WebSocket", path="ws")
             await visitor.stream.close()
             return None
         return self._door(visitor.path, own), let_in

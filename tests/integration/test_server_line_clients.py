@@ -65,6 +65,15 @@ def punch(server: Server) -> wire.RendezvousMessage:
 
 
 @pytest.mark.parametrize("kind", ["tcp", "ws"])
+async def test_a_registration_is_logged_with_what_carried_it(
+    server: MakeServer, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with server() as running, line(running, kind) as peer:
+        await registered(peer)
+        assert f"127.0.0.1 register accepted id={PEER} why=OK path={kind}" in caplog.messages
+
+
+@pytest.mark.parametrize("kind", ["tcp", "ws"])
 async def test_a_peer_on_a_line_is_online_is_told_and_goes_with_it(server: MakeServer, kind: str) -> None:
     async with server() as running:
         async with line(running, kind) as peer:

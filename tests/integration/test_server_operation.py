@@ -47,29 +47,37 @@ async def test_each_request_is_an_entry_of_the_access_log(tmp_path: Path, form: 
     )
     async with process(*arguments) as running:
         link = await invitation(running)
+        assert link.key is not None
         with peer_of(link) as peer:
             await peer.register(PEER)
         async with Stream(link.server.port) as asker:
             asker.send(message(punch_hole_request=wire.PunchHoleRequest(id="an id\n", licence_key="wrong")))
             await asker.hear()
+        async with Stream(link.server.port + 1) as refused:
+            refused.send(message(request_relay=wire.RequestRelay(id=PEER, uuid="t")))
+            assert await refused.ended()
         async with Stream(link.server.port + 1) as one, Stream(link.server.port + 1) as two:
             one.send(leg(link))
-            two.send(leg(link))
+            two.send(message(request_relay=wire.RequestRelay(id=PEER, uuid="t", licence_key=link.key.text)))
             one.writer.write(b"12345")
             await two.reader.readexactly(5)
         running.terminate()
         await running.communicate()
-    assert link.key is not None
     text = log.read_text()
     assert link.key.text not in text
-    register, punch, pair = text.splitlines()
+    register, punch, stranger, pair = text.splitlines()
     time = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00"
     if form == "text":
         assert re.fullmatch(rf"{time} {HOST} register accepted id={PEER} why=OK path=udp", register)
-        assert re.fullmatch(rf'{time} {HOST}:\d+ connect refused id="an id\?" why=LICENSE_MISMATCH', punch)
         assert re.fullmatch(
-            rf'{time} {HOST}:\d+ pair carried why="with {HOST}:\d+" path=tcp\+tcp bytes=5 seconds=\S+', pair
+            rf'{time} {HOST}:\d+ connect refused id="an id\?" why=LICENSE_MISMATCH path=tcp', punch
         )
+        assert re.fullmatch(
+            rf"{time} {HOST}:\d+ leg refused id={PEER} why=\"a request .* without the key\" path=tcp",
+            stranger,
+        )
+        carried = rf'id={PEER} why="with {HOST}:\d+" path=tcp\+tcp bytes=5 seconds=\S+'
+        assert re.fullmatch(rf"{time} {HOST}:\d+ pair carried {carried}", pair)
     else:
         entry = json.loads(pair)
         assert (entry["what"], entry["decision"], entry["bytes"]) == ("pair", "carried", 5)

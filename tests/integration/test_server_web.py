@@ -83,6 +83,25 @@ async def test_who_is_online_can_be_asked_by_websocket(server: MakeServer) -> No
             assert (await hear(stream)).online_response.states == b"\x40"
 
 
+async def test_who_came_by_websocket_is_logged_so(
+    server: MakeServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    punch = message(punch_hole_request=wire.PunchHoleRequest(id="612345678", licence_key="wrong"))
+    for question in (TEST_NAT, punch):
+        async with server() as running, web(running) as stream:
+            stream.send(question.SerializeToString())
+            await hear(stream)
+    async with server() as running, web(running, RELAY) as stream:
+        request = wire.RequestRelay(id="612345678", uuid="t", licence_key="wrong")
+        stream.send(message(request_relay=request).SerializeToString())
+        assert await ended(stream)
+    assert [line.partition(" ")[2] for line in caplog.messages if "path=" in line] == [
+        "query answered why=test_nat_request path=ws",
+        "connect refused id=612345678 why=LICENSE_MISMATCH path=ws",
+        'leg refused id=612345678 why="a request for a relay without the key" path=ws',
+    ]
+
+
 async def test_text_is_ignored_and_an_empty_message_ends_the_connection(server: MakeServer) -> None:
     async with server() as running, web(running) as stream:
         stream._protocol.send_text(b"\x0a\x00")

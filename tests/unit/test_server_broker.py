@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
 import math
 from pathlib import Path
 
@@ -260,7 +261,8 @@ def punched_by_udp(table: Table, mark: bytes, source: Source = BY_UDP, now: floa
     return table.broker.punched_by_udp(source, sent, now)
 
 
-def test_a_hole_punched_by_udp_is_told_once_and_where_it_was_asked() -> None:
+def test_a_hole_punched_by_udp_is_told_once_and_where_it_was_asked(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "rdpeer.server")
     table = Table()
     punch = told(table.punch(udp_port=40404)).punch_hole
     assert punch.udp_port == 40404
@@ -273,6 +275,8 @@ def test_a_hole_punched_by_udp_is_told_once_and_where_it_was_asked() -> None:
     assert (response.relay_server, response.nat_type) == ("relay", wire.ASYMMETRIC)
     assert open_id_pk(KEY.public, response.pk)[:2] == (PEER, PK)
     assert punched_by_udp(table, punch.socket_addr) == []  # its repetitions
+    passed_on = f"10.77.0.9:50123 answer passed on id={PEER} why=punch_hole_sent path=udp"
+    assert [line for line in caplog.messages if "answer" in line] == [passed_on]
 
 
 @pytest.mark.parametrize(

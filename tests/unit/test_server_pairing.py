@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rdpeer.errors import RemoteProtocolError
 from rdpeer.server.admission import Admission
 from rdpeer.server.limits import Limits
-from rdpeer.server.pairing import Pairing
+from rdpeer.server.pairing import Pairing, request_in
 from rdpeer.values import Endpoint, PublicKey
 from rdpeer.wire import rendezvous_pb2 as wire
 
@@ -20,9 +20,8 @@ def accepts(text: str) -> bool:
     return text == KEY.text
 
 
-def request(token: str, key: str = KEY.text) -> bytes:
-    message = wire.RendezvousMessage(request_relay=wire.RequestRelay(uuid=token, licence_key=key))
-    return message.SerializeToString()
+def request(token: str, key: str = KEY.text) -> wire.RequestRelay:
+    return wire.RequestRelay(uuid=token, licence_key=key)
 
 
 def test_two_legs_with_one_token_make_a_pair_once() -> None:
@@ -46,19 +45,25 @@ def test_a_leg_waits_thirty_seconds() -> None:
 
 
 @pytest.mark.parametrize(
-    "payload",
-    [request("a", ""), request("a", "k"), request(""), request("x" * 129), request("é" * 65), b"", b"\xff"],
+    "refused",
+    [request("a", ""), request("a", "k"), request(""), request("x" * 129), request("é" * 65)],
 )
-def test_what_is_not_a_request_with_the_key_is_refused(payload: bytes) -> None:
+def test_a_request_without_the_key_or_a_fit_token_is_refused(refused: wire.RequestRelay) -> None:
     pairing = Pairing(accepts, Limits())
     with pytest.raises(RemoteProtocolError):
-        pairing.arrive(1, payload, 0.0)
+        pairing.arrive(1, refused, 0.0)
+
+
+@pytest.mark.parametrize("payload", [b"", b"\xff", wire.RendezvousMessage().SerializeToString()])
+def test_what_is_no_request_for_a_relay_is_refused(payload: bytes) -> None:
+    with pytest.raises(RemoteProtocolError):
+        request_in(payload)
 
 
 @given(st.binary(max_size=100))
 def test_any_first_frame_is_refused_or_parked(payload: bytes) -> None:
     try:
-        assert Pairing(accepts, Limits()).arrive(1, payload, 0.0) is None
+        assert Pairing(accepts, Limits()).arrive(1, request_in(payload), 0.0) is None
     except RemoteProtocolError:
         return
 
