@@ -52,7 +52,8 @@ def status(context: click.Context) -> None:
         "limits": ", ".join(limits) or "none",
         "relays down": ", ".join(down),
         "connections": f"{row['connections']}, of each service at most {row['limits']['connections']}",
-        "keep-alives": str(row["keep_alives"]),
+        "keep-alives": f"{row['keep_alives']}, {row['keep_alives_per_second']} in the last second",
+        "requests": f"{row['requests_per_second']} in the last second",
         **{what: str(count) for what, count in sorted(row["requests"].items())},
     }
     voice.answer_table(("WHAT", "VALUE"), [pair for pair in lines.items() if pair[1]])

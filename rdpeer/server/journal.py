@@ -1,8 +1,9 @@
 """What was asked and what became of it: one entry a request, counted, and written to the log.
 
 The keep-alives of registered peers are counted only: they are all that a busy
-server does. So are refusals for being too frequent, and whatever is beyond a
-thousand entries a second: a flood shall not fill the disk as well.
+server does. So are other datagrams that get an answer at once, or none,
+refusals for being too frequent, and whatever is beyond a thousand entries a
+second: a flood shall not fill the disk as well.
 """
 
 from __future__ import annotations
@@ -56,11 +57,16 @@ _IN_FRONT = ("source", "what", "decision")
 
 
 class Journal:
-    """``counts`` has how often each decision was taken, by (what, decision)."""
+    """``counts`` has how often each decision was taken, by (what, decision).
+
+    ``rate`` and ``keep_alive_rate``: how many were counted between the last two calls of ``sweep``.
+    """
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self.counts: Counter[tuple[str, str]] = Counter()
         self.keep_alives = 0
+        self.rate = self.keep_alive_rate = 0
+        self._swept = (0, 0)
         self._clock = clock
         self._second = 0
         self._written = 0
@@ -89,6 +95,12 @@ class Journal:
     def count(self, what: str, decision: str) -> None:
         """Counts alone."""
         self.counts[what, decision] += 1
+
+    def sweep(self) -> None:
+        """Called each second."""
+        counted = self.counts.total(), self.keep_alives
+        self.rate, self.keep_alive_rate = counted[0] - self._swept[0], counted[1] - self._swept[1]
+        self._swept = counted
 
     def _has_room(self) -> bool:
         second = int(self._clock())

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from rdpeer.errors import UsageError
-from rdpeer.net.clock import wall
+from rdpeer.net.clock import monotonic, wall
 from rdpeer.server import keypair
 from rdpeer.server.blocks import Blocks, normal
 from rdpeer.server.database import FILE_NAME, Database
@@ -66,6 +66,7 @@ class Operator:
     blocked: set[str] = field(default_factory=set)
     """What was blocked at run time, beside the list in the file."""
     started: float = field(default_factory=wall)
+    _began: float = field(default_factory=monotonic)
 
     def apply(self, options: ServerOptions) -> None:
         """What was read anew counts from now on, except what would take a restart. UsageError for a bad file,
@@ -107,7 +108,7 @@ class Operator:
             "previous_key_until": previous.until if previous else None,
             "services": [self.options.only] if self.options.only else ["rendezvous", "relay"],
             "started": self.started,
-            "uptime": wall() - self.started,
+            "uptime": monotonic() - self._began,
             "peers": len(peers),
             "online": sum(peer.is_online(now) for peer in peers),
             "waiting": len(self.enrolment.waiting),
@@ -124,6 +125,8 @@ class Operator:
             "limit_speed": self.options.limit_speed if self.relay.bandwidth.slow.any else None,
             "relay_servers": {str(relay): self.relays.is_up(relay) for relay in self.relays.addresses},
             "keep_alives": self.journal.keep_alives,
+            "keep_alives_per_second": self.journal.keep_alive_rate,
+            "requests_per_second": self.journal.rate,
             "requests": {f"{what} {decision}": n for (what, decision), n in self.journal.counts.items()},
         }
 

@@ -90,6 +90,7 @@ class Registrations:
         """The answer to one datagram; a Save to be done before its answer; what the broker must decide on;
         None where there is no answer."""
         if self._blocks.any and self._blocks.has_ip(source[0]):
+            self._journal.count("datagram", "dropped")
             return None
         peer_id = _usual_register_peer(datagram)
         if peer_id is not None:
@@ -99,8 +100,11 @@ class Registrations:
         if answer is KEEP_ALIVE:
             self._journal.keep_alives += 1
             return answer
-        if isinstance(answer, bytes) and not self._strangers.may_hear(source[0], now):
+        if answer is None or (isinstance(answer, bytes) and not self._strangers.may_hear(source[0], now)):
+            self._journal.count("datagram", "dropped")  # not logged: anybody can send any number of them
             return None
+        if isinstance(answer, bytes):
+            self._journal.count("datagram", "answered")
         return answer
 
     def receive_over(self, line: Line, message: wire.RendezvousMessage, now: float) -> bytes | Save | None:

@@ -163,6 +163,7 @@ class Server:
         for reception in self._receptions:
             reception.sweep(now)
         self._relay.sweep(now)
+        self._journal.sweep()
         if self._rendezvous:
             self._rendezvous.sweep(now)
 

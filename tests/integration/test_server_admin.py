@@ -21,7 +21,7 @@ from rdpeer.net import control
 from rdpeer.net.budget import Budget
 from rdpeer.net.control import Row
 from rdpeer.net.ports import bind_ports
-from rdpeer.server import Server, ServerOptions, check, offline
+from rdpeer.server import Server, ServerOptions, check, offline, operator
 from rdpeer.server.admin import SOCKET, request
 from rdpeer.server.enrolment import Mode
 from rdpeer.server.limits import Limits
@@ -83,6 +83,31 @@ async def test_the_state_is_told(server: MakeServer, tmp_path: Path) -> None:
         await until(lambda: not running.pairs)
         (status,) = await ask(tmp_path, "status")
         assert (status["pairs"], status["relayed_bytes"], status["requests"]["pair carried"]) == (0, 5, 1)
+
+
+async def test_datagrams_are_counted_that_are_no_registration(server: MakeServer, tmp_path: Path) -> None:
+    async with server(data_dir=tmp_path) as running:
+        with Datagrams(running) as asker:
+            asker.send(b"junk")
+            asker.send(bytes(2000))
+            assert (await asker.ask(message(test_nat_request=wire.TestNatRequest()))).test_nat_response.port
+            unknown = await asker.ask(message(register_peer=wire.RegisterPeer(id=PEER)))
+            assert unknown.register_peer_response.request_pk
+            await ask(tmp_path, "block", entry=HOST)
+            asker.send(message(register_peer=wire.RegisterPeer(id=PEER)).SerializeToString())
+            counts = running.operator.journal.counts
+            await until(lambda: counts["datagram", "dropped"] == 3)
+        (status,) = await ask(tmp_path, "status")
+        assert status["requests"] == {"datagram answered": 2, "datagram dropped": 3}
+
+
+async def test_the_clock_on_the_wall_does_not_move_the_uptime(
+    server: MakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with server(data_dir=tmp_path):
+        monkeypatch.setattr(operator, "wall", lambda: 0.0)
+        (status,) = await ask(tmp_path, "status")
+        assert status["uptime"] >= 0
 
 
 async def test_a_block_counts_at_once_and_after_a_restart(server: MakeServer, tmp_path: Path) -> None:

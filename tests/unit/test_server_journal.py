@@ -44,6 +44,16 @@ def test_a_flood_is_counted_and_not_written(caplog: pytest.LogCaptureFixture) ->
     assert journal.counts["register", "refused"] == 1500
 
 
+def test_a_rate_is_what_came_since_the_last_sweep() -> None:
+    journal = Journal()
+    for rates in ((3, 2), (0, 0), (3, 2)):
+        for _ in range(rates[0]):
+            journal.count("datagram", "dropped")
+        journal.keep_alives += rates[1]
+        journal.sweep()
+        assert (journal.rate, journal.keep_alive_rate) == rates
+
+
 def test_without_a_log_everything_is_counted() -> None:
     journal = Journal()
     journal.note("register", "accepted", "192.0.2.1")
