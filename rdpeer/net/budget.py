@@ -61,28 +61,30 @@ class Meter:
         self.last = self._loop.time()
         """When the last of it moved, in the loop's time."""
         self._budgets = tuple(budgets)
+        self.adjust()
+
+    def adjust(self) -> None:
+        """To be called where a budget has changed: without a limit, nothing is looked up for a message."""
+        self._limits = tuple(budget for budget in self._budgets if budget.limit is not None)
+        self._piece = min((budget.turn for budget in self._limits), default=_ENDLESS)
 
     def piece(self, most: int) -> int:
         """How much, at most ``most``, is to be read at once."""
-        for budget in self._budgets:
-            if budget.turn < most:
-                most = budget.turn
-        return most
+        return min(most, self._piece)
 
     def charge(self, count: int) -> int:
-        """Pays for ``count`` bytes that are to be passed on: for all, none while there is no room for them,
-        or for a piece, because a limit has come down since they were read."""
+        """Pays for ``count`` bytes that are to be passed on: for all, for none while there is no room, or for
+        a piece of them, because a limit has come down since they were read."""
         now = self._loop.time()
-        part = self.piece(count)
-        for budget in self._budgets:
-            if budget.limit is not None and budget.room(now) < part:
+        if self._limits:
+            count = self.piece(count)
+            if any(budget.room(now) < count for budget in self._limits):
                 return 0
-        for budget in self._budgets:
-            if budget.limit is not None:
-                budget.spend(part, now)
-        self.carried += part
+            for budget in self._limits:
+                budget.spend(count, now)
+        self.carried += count
         self.last = now
-        return part
+        return count
 
     def rest(self) -> float:
         """After how many seconds to ask again, when there was no room."""

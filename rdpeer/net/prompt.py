@@ -20,6 +20,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+_AT_ONCE = 64
+
 Serve = Callable[[], bool]
 """Called when its descriptor is readable or broken: whether it has left nothing for the loop to do. It must
 not raise."""
@@ -78,7 +80,7 @@ class _PromptSelector(selectors.BaseSelector):
 
     def _serve(self, timeout: float | None) -> bool:
         """Waits and calls whom it concerns: whether there is no reason to go back to the loop."""
-        events = self._epoll.poll(timeout)
+        events = self._epoll.poll(timeout, _AT_ONCE)
         all_served = bool(events)
         for descriptor, _ in events:
             serve = self._served.get(descriptor)

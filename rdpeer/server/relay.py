@@ -49,6 +49,7 @@ class Pair:
     def limit(self, bandwidth: Bandwidth) -> None:
         """It may carry so much from now on."""
         self.budget.change(bandwidth.of_pair(self.first.remote.ip, self.second.remote.ip))
+        self.meter.adjust()
 
     def hang_up(self) -> None:
         self.first.hang_up()

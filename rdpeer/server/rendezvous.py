@@ -62,13 +62,13 @@ class Rendezvous:
 
     def _answer(self, via: int, datagram: bytes, source: Sender, now: float) -> bytes | None:
         answer = self._registrations.receive(datagram, source, via, now)
+        if isinstance(answer, bytes):  # most are
+            return answer
         if isinstance(answer, Save):
             self.writer.add(answer)
-            return None
-        if isinstance(answer, wire.PunchHoleSent):
+        elif answer is not None:
             self._obey(self.broker.punched_by_udp(source, answer, now))
-            return None
-        return answer
+        return None
 
     def _reply(self, save: Save, answer: bytes) -> None:
         self._answer_registration(save.source, save.via, save.registration.id, answer)

@@ -98,6 +98,7 @@ async def test_what_was_a_piece_before_a_limit_came_down_is_waited_for() -> None
     meter = Meter([budget])
     piece = meter.piece(10**9)
     budget.change(5 * piece)
+    meter.adjust()
     await meter.spend(piece)
     assert (meter.carried, budget.total) == (piece, piece)
 
