@@ -20,6 +20,7 @@ from hashlib import blake2b
 from typing import Self
 
 from rdpeer.crypto import aegis, secretstream
+from rdpeer.crypto.sealing import Opener, Sealer
 from rdpeer.values import PublicKey
 
 OVERHEAD = max(secretstream.OVERHEAD, aegis.OVERHEAD)
@@ -27,8 +28,6 @@ OVERHEAD = max(secretstream.OVERHEAD, aegis.OVERHEAD)
 
 _KEY_BYTES = secretstream.KEY_BYTES
 _HEADER_BYTES = secretstream.HEADER_BYTES
-Sealer = secretstream.Sealer | aegis.Sealer
-Opener = secretstream.Opener | aegis.Opener
 _SEALED_BY: dict[int, tuple[Callable[[bytes, bytes], Sealer], Callable[[bytes, bytes], Opener]]] = {
     1: (secretstream.Sealer, secretstream.Opener),
     2: (aegis.Sealer, aegis.Opener),
@@ -84,9 +83,9 @@ class SecureChannel:
         exporter: bytes,
     ) -> None:
         self.seal = sealer.seal
-        """``seal(record, final=False) -> payload``: see ``Sealer.seal`` of the version."""
+        """``seal(record, final=False) -> payload``: see :meth:`Sealer.seal`."""
         self.open = opener.open
-        """``open(payload) -> (record, final)``: see ``Opener.open`` of the version."""
+        """``open(payload) -> (record, final)``: see :meth:`Opener.open`."""
         self.exporter = exporter
         """A secret beside the keys of the directions, from which others are made (docs/CHANNEL.md 6.1)."""
 

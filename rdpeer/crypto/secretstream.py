@@ -1,6 +1,6 @@
 """Sealing one direction of the channel, version 1: libsodium's secretstream (docs/CHANNEL.md 2).
 
-Three things keep this safe, and none of them is enforced by libsodium:
+Two things keep this safe, and neither of them is enforced by libsodium:
 
 *A key seals one direction of one connection, once.* Both ends make their state
 with ``init_pull(state, header, key)``, the sealing one too: it does the same as
@@ -12,23 +12,18 @@ fresh X25519 keys, a fresh session key and the transcript, drawn anew for each
 connection and each racing path. Never store a key, never make two Sealers of
 one.
 
-*A direction has one owner.* A record must reach the wire in the order in which
-it was sealed, and two calls must never overlap: cffi releases the GIL in a
-push, and two threads that push on one state seal two records with one
-keystream. Seal where you write, in one task of the event loop.
+*Two calls never overlap.* cffi releases the GIL in a push, and two threads that
+push on one state seal two records with one keystream.
 
-*The end is the end.* libsodium goes on after the FINAL tag, takes any tag byte,
-and leaves the state usable after a failed open. We do not: tags are MESSAGE and
-FINAL, and whatever is wrong is wrong for good. A stream that ends without FINAL
-was cut, which is for the caller to notice.
+libsodium takes any tag byte; we take MESSAGE and FINAL.
 """
 
 from __future__ import annotations
 
 from nacl import bindings
-from nacl.exceptions import CryptoError
 
-from rdpeer.errors import LocalProtocolError, RemoteProtocolError
+from rdpeer.crypto import sealing
+from rdpeer.errors import RemoteProtocolError
 
 KEY_BYTES: int = bindings.crypto_secretstream_xchacha20poly1305_KEYBYTES
 HEADER_BYTES: int = bindings.crypto_secretstream_xchacha20poly1305_HEADERBYTES
@@ -43,66 +38,35 @@ _MESSAGE: int = bindings.crypto_secretstream_xchacha20poly1305_TAG_MESSAGE
 _FINAL: int = bindings.crypto_secretstream_xchacha20poly1305_TAG_FINAL
 
 
-class Sealer:
-    """Seals the records of one direction, in order. ``key`` has 32 bytes, ``header`` 24."""
+class Sealer(sealing.Sealer):
+    """``key`` has 32 bytes, ``header`` 24."""
 
     __slots__ = ("_state",)
 
     def __init__(self, key: bytes, header: bytes) -> None:
-        self._state: _State | None = _state(key, header)
+        super().__init__()
+        self._state = _state(key, header)
 
-    def seal(self, plaintext: bytes, final: bool = False) -> bytes:
-        """``plaintext`` sealed, OVERHEAD bytes longer; LocalProtocolError after the ``final`` one."""
-        if self._state is None:
-            raise LocalProtocolError("nothing is sealed after the final record")
-        sealed = _push(self._state, plaintext, None, _FINAL if final else _MESSAGE)
-        if final:
-            self._state = None
-        return sealed
+    def _seal(self, plaintext: bytes, final: bool) -> bytes:
+        return _push(self._state, plaintext, None, _FINAL if final else _MESSAGE)
 
 
-class Opener:
-    """Opens the records of one direction, in order. ``key`` has 32 bytes, ``header`` 24."""
+class Opener(sealing.Opener):
+    """``key`` has 32 bytes, ``header`` 24."""
 
     __slots__ = ("_state",)
 
+    overhead = OVERHEAD
+
     def __init__(self, key: bytes, header: bytes) -> None:
-        self._state: _State | None = _state(key, header)
+        super().__init__()
+        self._state = _state(key, header)
 
-    def open(self, sealed: bytes) -> tuple[bytes, bool]:
-        """The plaintext, and whether it is the final one.
-
-        Raises RemoteProtocolError for good: after a record that does not open,
-        and after the final one, every further call raises it too.
-        """
-        state, self._state = self._state, None
-        if state is None:
-            raise after_the_end()
-        if len(sealed) < OVERHEAD:
-            raise too_short(sealed)
-        try:
-            plaintext, tag = _pull(state, sealed)
-        except CryptoError:
-            raise does_not_open() from None
-        if tag == _MESSAGE:
-            self._state = state
-        elif tag != _FINAL:
+    def _open(self, sealed: bytes) -> tuple[bytes, bool]:
+        plaintext, tag = _pull(self._state, sealed)
+        if tag not in (_MESSAGE, _FINAL):
             raise RemoteProtocolError(f"a sealed record with the unknown tag {tag}")
         return plaintext, tag == _FINAL
-
-
-def after_the_end() -> RemoteProtocolError:
-    return RemoteProtocolError("a sealed record after the end of the channel")
-
-
-def too_short(sealed: bytes) -> RemoteProtocolError:
-    return RemoteProtocolError(f"{len(sealed)} bytes are too few for a sealed record")
-
-
-def does_not_open() -> RemoteProtocolError:
-    return RemoteProtocolError(
-        "a sealed record does not open: it was changed, repeated, dropped or moved on its way"
-    )
 
 
 def _state(key: bytes, header: bytes) -> _State:

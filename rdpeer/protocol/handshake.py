@@ -99,7 +99,8 @@ class InitiatorHandshake(Handshake):
         super().__init__(identity, random)
         check_agreement(expected)
         self._expected = tuple(expected)
-        self._opening = InitiatorOpening(peer, self._expected, versions or channel_versions(), random)
+        known = channel_versions() if versions is None else versions
+        self._opening = InitiatorOpening(peer, self._expected, known, random)
         self._offered: tuple[Method, ...] = ()
 
     @property
@@ -226,7 +227,8 @@ class ResponderHandshake(Handshake):
         super().__init__(identity, random)
         self._gate = gate
         self._stock = stock
-        self._opening = ResponderOpening(peer, identity, versions or channel_versions(), random)
+        offered = channel_versions() if versions is None else versions
+        self._opening = ResponderOpening(peer, identity, offered, random)
         self._offered: tuple[Method, ...] = ()
         self._secret = b""
         self._confirmation = b""

@@ -166,7 +166,8 @@ class InitiatorOpening:
         known = set(self._versions).intersection(offered)
         if not known:
             raise RemoteProtocolError(
-                "the peer speaks no version of the channel that this rdpeer knows", hint="update rdpeer here"
+                "the peer speaks no version of the channel that this rdpeer knows",
+                hint="update rdpeer at both ends",
             )
         return max(known)
 

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
 import pytest
 from nacl import bindings
 from nacl.exceptions import UnavailableError
 
 from rdpeer.crypto import aegis, channel
-from rdpeer.crypto.aegis import Opener, Sealer
+from rdpeer.crypto.aegis import Nonces, Opener, Sealer
 from rdpeer.errors import LocalProtocolError, RemoteProtocolError
 from rdpeer.wire.records import RecordType, encode
 
@@ -42,6 +47,30 @@ def test_a_record_that_failed_to_seal_leaves_its_number_unused() -> None:
     assert sealer.seal(b"next") == foreign(b"next", 1)
 
 
+def test_no_number_comes_back_however_many_there_are() -> None:
+    nonces = Nonces(HEADER, 2**32 - 1)
+    assert nonces.next() == HEADER + bytes.fromhex("00000000ffffffff")
+    assert nonces.next() == HEADER + bytes.fromhex("0000000100000000")
+    nonces = Nonces(HEADER, 2**64)
+    with pytest.raises(OverflowError):
+        nonces.next()
+
+
+def test_threads_at_one_sealer_never_use_a_number_twice() -> None:
+    nonces, seen = Nonces(HEADER), [set[bytes]() for _ in range(4)]
+
+    def work(mine: set[bytes]) -> None:
+        sys.settrace(lambda *_: lambda *_: time.sleep(0))  # as a debugger does, between any two lines
+        mine.update(nonces.next() for _ in range(500))
+
+    threads = [threading.Thread(target=work, args=(mine,)) for mine in seen]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set().union(*seen)) == 2000
+
+
 @pytest.mark.parametrize(("record", "final"), [(FINAL, False), (b"", True), (FINAL + b"x", True)])
 def test_only_final_is_sealed_as_the_end(record: bytes, final: bool) -> None:
     with pytest.raises(LocalProtocolError, match="final record"):
@@ -55,16 +84,28 @@ def test_nothing_opens_after_the_final_record() -> None:
         opener.open(foreign(b"more", 1))
 
 
-def test_version_2_is_spoken_where_the_processor_has_aes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_final_with_a_body_is_not_the_end() -> None:
+    opener = Opener(KEY, HEADER)
+    assert opener.open(foreign(FINAL + b"x", 0)) == (FINAL + b"x", False)
+
+
+@pytest.fixture
+def forgetful() -> Iterator[None]:
+    """What was found of the processor is found anew, and again after the test."""
+    aegis.is_fast.cache_clear()
+    yield
+    aegis.is_fast.cache_clear()
+
+
+@pytest.mark.usefixtures("forgetful")
+@pytest.mark.parametrize("has_aes", [False, True])
+def test_version_2_is_spoken_where_the_processor_has_aes(
+    monkeypatch: pytest.MonkeyPatch, has_aes: bool
+) -> None:
     def unavailable(*_: object) -> bytes:
         raise UnavailableError
 
-    aegis.is_fast.cache_clear()
-    with monkeypatch.context() as patch:
-        patch.setattr(bindings, "crypto_aead_aes256gcm_encrypt", unavailable)
-        assert channel.versions() == (1,)
-    aegis.is_fast.cache_clear()
-    with monkeypatch.context() as patch:
-        patch.setattr(bindings, "crypto_aead_aes256gcm_encrypt", lambda *_: bytes(16))
-        assert channel.versions() == (1, 2)
-    aegis.is_fast.cache_clear()
+    monkeypatch.setattr(
+        bindings, "crypto_aead_aes256gcm_encrypt", (lambda *_: bytes(16)) if has_aes else unavailable
+    )
+    assert channel.versions() == ((1, 2) if has_aes else (1,))

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rdpeer.crypto import channel as keys
-from rdpeer.crypto.identities import sign_id_pk
+from rdpeer.crypto.identities import open_id_pk, sign_id_pk
 from rdpeer.crypto.keys import ExchangeKey, IdentityKey
 from rdpeer.crypto.secret_exchange import SecretExchange
 from rdpeer.errors import (
@@ -361,6 +361,27 @@ def test_ends_that_are_good_at_different_versions_meet(
     assert not meeting.errors
     record = records.encode(RecordType.PING)
     assert meeting.r.channel.open(meeting.i.channel.seal(record)) == (record, False)
+
+
+@pytest.mark.parametrize("is_fast", [False, True])
+def test_each_end_speaks_what_its_processor_is_good_at(
+    monkeypatch: pytest.MonkeyPatch, is_fast: bool
+) -> None:
+    monkeypatch.setattr(keys.aegis, "is_fast", lambda: is_fast)
+    (opening,) = sent(ResponderHandshake(PEER, BOB, open_gate()).start())
+    blob = session_pb2.Message.FromString(opening).signed_id.id
+    assert open_id_pk(BOB.public, blob).versions == ((1, 2) if is_fast else (1,))
+    (answer,) = sent(InitiatorHandshake(PEER, ALICE, [BY_SERVER]).receive(signed_id(versions=(1, 2))))
+    assert session_pb2.Message.FromString(answer).public_key.version == (2 if is_fast else 1)
+
+
+def test_a_version_that_was_not_offered_is_not_taken_though_it_is_known() -> None:
+    r = ResponderHandshake(PEER, BOB, open_gate(), versions=(1,))
+    i = InitiatorHandshake(PEER, ALICE, [BY_SERVER], versions=(1,))
+    answer = session_pb2.Message.FromString(sent(i.receive(sent(r.start())[0]))[0])
+    answer.public_key.version = 2
+    with pytest.raises(RemoteProtocolError, match="version 2, which was not offered"):
+        r.receive(answer.SerializeToString(), 0.0)
 
 
 @pytest.mark.parametrize("version", [1, 3])
