@@ -41,7 +41,7 @@ _NUMBER_BYTES = 8
 
 @cache
 def is_fast() -> bool:
-    """Whether the processor has instructions for AES. Where libsodium has AES-256-GCM, AEGIS uses them, too."""
+    """Whether the processor has instructions for AES: as it has where libsodium offers AES-256-GCM."""
     key = bytes(bindings.crypto_aead_aes256gcm_KEYBYTES)
     nonce = bytes(bindings.crypto_aead_aes256gcm_NPUBBYTES)
     try:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from rdpeer.crypto.keys import IdentityKey
 from rdpeer.errors import RemoteProtocolError
 from rdpeer.server.answers import Answers, known_nat_type, known_port, v6_only
-from rdpeer.server.commands import Caller, Close, Command, Notify, Register, Seal, Send
+from rdpeer.server.commands import Caller, Close, Command, Keep, Notify, Register, Seal, Send
 from rdpeer.server.forwards import Forwards
 from rdpeer.server.journal import Journal
 from rdpeer.server.keys import Keys
@@ -104,6 +104,9 @@ class Broker:
                 return [self._answer(caller, message, now), Close()]
             case "register_peer" | "register_pk":
                 return [Register(caller.line, message)]
+            case "hc":  # who has no account here either: its token says nothing to us
+                self._journal.note("query", "answered", caller.remote, why="hc", path=caller.path)
+                return [Keep(caller.connection)]
             case "key_exchange":
                 return [Seal(caller.connection, message.key_exchange.keys)]
         answer = self.query(caller, message, now)

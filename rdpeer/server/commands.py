@@ -50,6 +50,13 @@ class Register:
 
 
 @dataclass(frozen=True, slots=True)
+class Keep:
+    """The connection is not to be closed for its silence while it answers our heartbeats."""
+
+    connection: int
+
+
+@dataclass(frozen=True, slots=True)
 class Seal:
     """The answer to our KeyExchange: from here on the connection is sealed (docs/PROTOCOL.md 2.4)."""
 
@@ -62,4 +69,4 @@ class Close:
     """Close the connection whose message this was, after what was sent."""
 
 
-Command = Send | Notify | Register | Seal | Close
+Command = Send | Notify | Register | Keep | Seal | Close

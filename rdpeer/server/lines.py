@@ -3,7 +3,7 @@
 Such a peer is online as long as its line is up. We send an empty frame every so
 often, and it sends one back: that keeps the proxies in between awake, and tells
 us whether anybody is there. A peer that registers anew, over whatever, has left
-its old line.
+its old line. Who sends a HealthCheck is kept in the same way, and is nobody's line.
 """
 
 from __future__ import annotations
@@ -31,14 +31,20 @@ class Lines:
         peer = self._registry.get(peer_id)
         if peer is not None and peer.source == line:
             self._lines[line.connection] = line, peer_id
-            self._beats[line.connection] = now + self._keep_alive
-            self._beats.move_to_end(line.connection)
+            self.keep(line.connection, now)
+
+    def keep(self, connection: int, now: float) -> None:
+        """``connection`` gets heartbeats too, until it is closed."""
+        self._beats[connection] = now + self._keep_alive
+        self._beats.move_to_end(connection)
 
     def heard(self, connection: int, now: float) -> bool:
-        """A frame came. False if the connection is no peer's line, or not any more."""
-        line, peer_id = self._lines.get(connection, (None, ""))
+        """A frame came. False if the connection gets no heartbeats, or is not its peer's line any more."""
+        if connection not in self._lines:
+            return connection in self._beats
+        line, peer_id = self._lines[connection]
         peer = self._registry.get(peer_id)
-        if line is None or peer is None or peer.source != line:
+        if peer is None or peer.source != line:
             return False
         peer.heard(line, 0, now)
         return True

@@ -12,7 +12,7 @@ from rdpeer.net.datagrams import DatagramSocket
 from rdpeer.net.ports import ServerPorts
 from rdpeer.net.stream_connections import sealed
 from rdpeer.server.broker import Broker
-from rdpeer.server.commands import Caller, Command, Notify, Register, Seal, Send
+from rdpeer.server.commands import Caller, Command, Keep, Notify, Register, Seal, Send
 from rdpeer.server.disk import Disk
 from rdpeer.server.greeting import GREET_AFTER, Greeting
 from rdpeer.server.keys import Keys
@@ -87,7 +87,7 @@ class Rendezvous:
             connection.send(payload)
 
     def sweep(self, now: float) -> None:
-        """Called each second: keeps lines alive."""
+        """Called each second: sends heartbeats."""
         for number in self._lines.due(now):
             self._reception.open[number].send(b"")
 
@@ -116,10 +116,10 @@ class Rendezvous:
         self._reception.open[number].send(greeting.payload)
 
     def _receive(self, caller: Caller, payload: bytes, now: float) -> bool:
-        """One frame; True if the connection is to be closed. An empty one is the heartbeat of a line."""
+        """One frame; True if the connection is to be closed. An empty one is a heartbeat, if we send any."""
         self._reception.admission.heard(caller.connection, now)
-        is_line = self._lines.heard(caller.connection, now)
-        return self._obey(self.broker.receive(caller, payload, now)) if payload else not is_line
+        is_kept = self._lines.heard(caller.connection, now)
+        return self._obey(self.broker.receive(caller, payload, now)) if payload else not is_kept
 
     def _obey(self, commands: list[Command]) -> bool:
         """True if the connection is to be closed."""
@@ -133,6 +133,8 @@ class Rendezvous:
                     self._deliver(source, via, payload)
                 case Register(line, message):
                     self._register(line, message)
+                case Keep(number):
+                    self._lines.keep(number, asyncio.get_running_loop().time())
                 case Seal(number, keys):
                     self._seal(number, keys)
                 case _:

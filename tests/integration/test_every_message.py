@@ -465,7 +465,11 @@ async def on_key_exchange(bare: Bare) -> None:
 @row
 async def on_hc(bare: Bare) -> None:
     assert told(hc=pb.HealthCheck(token="token")) == []
-    assert await bare.ask(hc=pb.HealthCheck(token="token")) is None
+    async with Stream(bare.server.base) as kept:
+        kept.send(message(hc=pb.HealthCheck(token="token")))
+        kept.send(b"")  # the answer to a heartbeat
+        kept.send(message(test_nat_request=pb.TestNatRequest()))
+        assert (await _heard(kept)).HasField("test_nat_response")
     assert await bare.ignores(hc=pb.HealthCheck(token="token"))
 
 

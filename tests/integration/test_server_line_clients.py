@@ -112,6 +112,23 @@ async def test_a_heartbeat_of_nobodys_line_ends_it(server: MakeServer, kind: str
         assert await peer.ended()
 
 
+@pytest.mark.parametrize("kind", ["tcp", "ws"])
+async def test_heartbeats_keep_who_sent_a_health_check(server: MakeServer, kind: str) -> None:
+    refused = message(punch_hole_request=wire.PunchHoleRequest(id=PEER)).SerializeToString()
+    async with server() as running, line(running, kind) as client:
+        client.send(message(hc=wire.HealthCheck(token="token")).SerializeToString())
+        client.send(refused)
+        assert wire.RendezvousMessage.FromString(await client.hear()).HasField("punch_hole_response")
+        now = asyncio.get_running_loop().time()
+        running.sweep(now + 20.5)
+        assert await client.hear() == b""
+        client.send(b"")
+        client.send(refused)
+        assert wire.RendezvousMessage.FromString(await client.hear()).HasField("punch_hole_response")
+        running.sweep(asyncio.get_running_loop().time() + 30.5)
+        await until(lambda: running.connections == 0)
+
+
 async def exchange(server: Server, peer: Stream) -> StockChannel:
     """What a client does that waits for the server's greeting."""
     greeting = (await peer.hear_message()).key_exchange

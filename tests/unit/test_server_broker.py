@@ -435,7 +435,6 @@ def test_nat_test_tells_the_port_as_stock_does_and_the_address_behind_it() -> No
 @pytest.mark.parametrize(
     "member",
     [
-        {"hc": wire.HealthCheck(token="t")},
         {"http_proxy_response": wire.HttpProxyResponse()},
         {},
     ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rdpeer.crypto.keys import IdentityKey
 from rdpeer.server.broker import Broker
-from rdpeer.server.commands import Caller, Notify, Register, Seal
+from rdpeer.server.commands import Caller, Keep, Notify, Register, Seal
 from rdpeer.server.keys import Keys
 from rdpeer.server.limits import Limits
 from rdpeer.server.lines import Lines
@@ -71,6 +71,20 @@ def test_a_registration_names_the_heartbeat_and_lasts_as_long_as_its_answers() -
 
 def test_the_heartbeat_comes_before_the_patience_with_a_connection_is_over() -> None:
     assert Table(frame_timeout=9.0).say(LINE, register_pk()).register_pk_response.keep_alive == 6
+
+
+def test_who_sends_a_health_check_is_kept_like_a_line_and_is_none() -> None:
+    table = Table()
+    check = wire.RendezvousMessage(hc=wire.HealthCheck(token="token")).SerializeToString()
+    assert table.broker.receive(ASKER, check, 0.0) == [Keep(ASKER.connection)]
+    assert not table.lines.heard(ASKER.connection, 0.0)
+    table.lines.keep(ASKER.connection, 0.0)
+    assert table.lines.due(20.0) == [ASKER.connection]
+    assert table.lines.heard(ASKER.connection, 20.1)
+    assert len(table.lines) == 0
+    table.lines.closed(Line(ASKER.remote.ip, ASKER.remote.port, ASKER.connection))
+    assert table.lines.due(100.0) == []
+    assert not table.lines.heard(ASKER.connection, 100.0)
 
 
 def test_the_end_of_the_line_is_the_end_of_being_online() -> None:
