@@ -146,7 +146,7 @@ class Broker:
         self._admitted.store((network(caller.remote.ip), request.id), _Admitted(now, key))
         question = self._ask(caller, request.id, key, now)
         relayed = request.force_relay or self.always_relay
-        if _same_ip(caller.remote, peer) and not relayed:
+        if _same_ip(caller, peer) and not relayed:
             return self._notify(caller, peer, question, self._fetch_local_address(question, request), now)
         return self._notify(caller, peer, question, self._punch_hole(question, request, relayed=relayed), now)
 
@@ -239,8 +239,10 @@ def _udp_port(initiator: Endpoint, port: int) -> int:
     return 0 if initiator.is_v6 else known_port(port)
 
 
-def _same_ip(remote: Endpoint, peer: Known) -> bool:
+def _same_ip(caller: Caller, peer: Known) -> bool:
     """Behind one public address, so perhaps in one network: worth asking for its local address. Who came
-    over a proxy or the web has none that leads to it."""
+    over a proxy or the web has none that leads to it, and dials none either."""
     source = peer.source
-    return source is not None and not isinstance(source, Line) and Endpoint.of(source).ip == remote.ip
+    if source is None or isinstance(source, Line) or caller.path == "ws":
+        return False
+    return Endpoint.of(source).ip == caller.remote.ip

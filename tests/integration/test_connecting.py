@@ -44,7 +44,7 @@ async def test_nobody_of_that_id(server: Servers, peers: Peers) -> None:
 async def test_only_direct_where_there_is_only_a_relay(
     server: Servers, peers: Peers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rdpeer.server.broker._same_ip", lambda remote, peer: False)
+    monkeypatch.setattr("rdpeer.server.broker._same_ip", lambda caller, peer: False)
     monkeypatch.setattr("rdpeer.peer.arrivals.MOST_ANSWERS", 0)
     async with server() as running:
         alice, bob = peers("alice", running), peers("bob", running)

@@ -125,7 +125,7 @@ async def _everything(folder: Path, seen: Seen) -> None:
         await _by_tcp(peers("dave", server))
         await _meetings(alice, bob)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("rdpeer.server.broker._same_ip", lambda remote, peer: False)
+            patch.setattr("rdpeer.server.broker._same_ip", lambda caller, peer: False)
             await _meetings(alice, bob)
 
 

@@ -39,7 +39,7 @@ CAROL = "612345678"
 
 @pytest.fixture(autouse=True)
 def far_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rdpeer.server.broker._same_ip", lambda remote, peer: False)
+    monkeypatch.setattr("rdpeer.server.broker._same_ip", lambda caller, peer: False)
 
 
 @asynccontextmanager

@@ -39,7 +39,7 @@ def far_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     async def lost(*_: object, **__: object) -> None:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr("rdpeer.server.broker._same_ip", lambda remote, peer: False)
+    monkeypatch.setattr("rdpeer.server.broker._same_ip", lambda caller, peer: False)
     monkeypatch.setattr("rdpeer.net.transport.hole.connected", lost)
     monkeypatch.setattr(by_udp, "UDP_DELAY", 0.0)
     for module in ("connect", "arrivals"):

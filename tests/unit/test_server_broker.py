@@ -143,6 +143,11 @@ def test_a_symmetric_nat_is_no_obstacle_between_neighbours() -> None:
     assert told(Table().punch(NEIGHBOUR, nat_type=wire.SYMMETRIC)).HasField("fetch_local_addr")
 
 
+def test_a_neighbour_on_the_web_is_no_neighbour() -> None:
+    """It can dial nobody, and its address may be a proxy's."""
+    assert told(Table().punch(NEIGHBOUR._replace(kind="ws"))).HasField("punch_hole")
+
+
 def test_nonsense_is_not_passed_on() -> None:
     punch = told(Table().punch(nat_type=77, udp_port=-1, socket_addr_v6=b"x" * 30)).punch_hole
     punch.ClearField("socket_addr")
