@@ -6,6 +6,8 @@ import asyncio
 import errno
 import hashlib
 import os
+import socket
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -203,6 +205,48 @@ async def test_without_a_descriptor_for_a_pipe_one_pair_ends_and_others_come(
             arrive(two, running, "another")
             one.writer.write(b"x")
             assert await two.reader.readexactly(1) == b"x"
+
+
+@both_pumps
+async def test_a_dead_leg_that_nobody_reads_or_writes_ends_the_other(
+    server: MakeServer, pump: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has ended its own direction, and the other end says nothing."""
+    monkeypatch.setattr("rdpeer.net.pump._LOOK_AFTER", 0.05)  # only to be quick
+    async with (
+        server(pump=pump) as running,
+        Stream(running.base + 1) as dead,
+        Stream(running.base + 1) as alive,
+    ):
+        arrive(dead, running)
+        arrive(alive, running)
+        dead.writer.write(b"question")
+        dead.writer.write_eof()
+        assert await alive.reader.read() == b"question"
+        assert len(running.pairs) == 1
+        reset(dead)
+        await until(lambda: running.connections == 0)
+
+
+def reset(leg: Stream) -> None:
+    """As a machine does that has come up again."""
+    linger = struct.pack("ii", 1, 0)
+    leg.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    leg.writer.transport.abort()
+
+
+async def test_the_system_asks_an_idle_leg_whether_it_is_there(server: MakeServer) -> None:
+    """Each minute, and gives it up after four more questions, 15 s apart."""
+    async with server() as running, Stream(running.base + 1) as one, Stream(running.base + 1) as two:
+        arrive(one, running)
+        arrive(two, running)
+        await until(lambda: len(running.pairs) == 1)
+        (pair,) = running.pairs
+        for leg in (pair.first.socket, pair.second.socket):
+            assert leg.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4)):
+                if hasattr(socket, name):
+                    assert leg.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) == value
 
 
 async def test_stopping_ends_parked_and_joined_legs(server: MakeServer) -> None:

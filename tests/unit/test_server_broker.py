@@ -145,7 +145,7 @@ def test_a_symmetric_nat_is_no_obstacle_between_neighbours() -> None:
 
 def test_a_neighbour_on_the_web_is_no_neighbour() -> None:
     """It can dial nobody, and its address may be a proxy's."""
-    assert told(Table().punch(NEIGHBOUR._replace(kind="ws"))).HasField("punch_hole")
+    assert told(Table().punch(NEIGHBOUR._replace(path="ws"))).HasField("punch_hole")
 
 
 def test_nonsense_is_not_passed_on() -> None:
