@@ -16,6 +16,7 @@ from rdpeer.crypto.identities import open_id_pk
 from rdpeer.crypto.keys import IdentityKey
 from rdpeer.server.broker import Broker
 from rdpeer.server.commands import Caller, Close, Command, Notify, Send
+from rdpeer.server.forwards import Forwards
 from rdpeer.server.keys import Keys, Previous
 from rdpeer.server.limits import MAX_FORWARD, Limits
 from rdpeer.server.questions import Questions
@@ -402,6 +403,13 @@ def test_five_a_second_to_an_address_that_has_not_answered_yet() -> None:
     mark = told(sent[0]).punch_hole.socket_addr
     heard(table.say(PEER_CALLS, 2.0, punch_hole_sent=wire.PunchHoleSent(socket_addr=mark, id=PEER)), 100)
     assert all(table.punch(caller, 2.0) for caller in callers)
+
+
+def test_an_address_that_has_answered_is_free_for_ten_minutes() -> None:
+    forwards = Forwards(100)
+    forwards.answered("192.0.2.1", 0.0)
+    for now, free in ((599.9, True), (600.0, False)):
+        assert all(forwards.allow("192.0.2.1", b"", now) for _ in range(6)) is free
 
 
 def test_a_connection_has_few_questions_and_the_table_has_a_bound() -> None:
