@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -95,6 +96,20 @@ async def test_a_relay_is_arranged_by_the_responder(server: MakeServer) -> None:
     assert (response.uuid, response.relay_server) == ("token", "r")
     assert open_id_pk(running.key, response.pk).pk == PK
     assert running.link.server.host == "vps.example"
+
+
+async def test_a_relay_that_does_not_answer_is_left_out_until_it_does(
+    server: MakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rdpeer.server.service._CHECK_RELAYS", 0.0)
+    with socket.socket() as relay:
+        relay.bind((HOST, 0))
+        address = f"{HOST}:{relay.getsockname()[1]}"
+        async with server(relay_servers=(address,)) as running:
+            for answers in (False, True):
+                if answers:
+                    relay.listen()
+                await until(lambda: running.operator.status()["relay_servers"] == {address: answers})  # noqa: B023
 
 
 async def test_a_restart_keeps_the_peers_and_the_key(server: MakeServer, tmp_path: Path) -> None:
