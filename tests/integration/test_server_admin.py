@@ -389,7 +389,10 @@ async def test_a_drained_relay_lets_its_pairs_end_and_nobody_in(server: MakeServ
         draining = asyncio.create_task(running.drain(50.0))
         assert await parked.ended()
         late.send(message(request_relay=wire.RequestRelay(uuid="l", licence_key=running.key.text)))
-        assert await late.ended()
+        turned_away = asyncio.create_task(late.ended())
+        await until(lambda: turned_away.done() or running.parked == 2)
+        assert running.parked == 1
+        assert await turned_away
         one.writer.write(b"still here")
         assert await two.reader.readexactly(10) == b"still here"
         assert not draining.done()
