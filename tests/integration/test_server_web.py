@@ -187,6 +187,23 @@ async def test_who_is_slow_to_say_what_he_wants_is_not_waited_for(server: MakeSe
         assert await client.ended()
 
 
+@pytest.mark.parametrize("port", [RENDEZVOUS, RELAY])
+async def test_who_is_slow_to_send_a_message_is_not_waited_for(server: MakeServer, port: int) -> None:
+    """A byte is no sign of life."""
+    async with server() as running, Stream(running.base + port) as client:
+        client.writer.write(HELLO % (b"/", b""))
+        await client.reader.readuntil(b"\r\n\r\n")
+        await until(lambda: running.connections == 1)
+        admitted = asyncio.get_running_loop().time()
+        for byte in (0x82, 0xFE, 0x01, 0x00):  # the header of a message of 256 bytes
+            client.writer.write(bytes([byte]))
+            async with Stream(running.base) as other:  # when it is answered, the byte has been read
+                other.send(TEST_NAT)
+                await other.hear_message()
+        running.sweep(admitted + 30)
+        assert await client.ended()
+
+
 async def test_one_address_takes_so_many_places_and_no_more(server: MakeServer) -> None:
     async with (
         server(limits=Limits(connections_per_address=2)) as running,
