@@ -10,7 +10,7 @@ from __future__ import annotations
 from rdpeer.server.limits import MAX_FORWARD
 from rdpeer.server.rates import Recent, Window, network
 
-_UNPROVEN_PER_SECOND = 5
+UNPROVEN_PER_SECOND = 5
 _PROVEN_FOR = 600.0
 
 
@@ -19,7 +19,7 @@ class Forwards:
 
     def __init__(self, sources: int) -> None:
         self._proven: Recent[str, float] = Recent(sources)
-        self._unproven: Window[str] = Window(_UNPROVEN_PER_SECOND, 1.0, sources)
+        self._unproven: Window[str] = Window(UNPROVEN_PER_SECOND, 1.0, sources)
 
     def allow(self, ip: str, payload: bytes, now: float) -> bool:
         if len(payload) > MAX_FORWARD:

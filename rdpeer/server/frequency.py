@@ -11,6 +11,12 @@ from rdpeer.server.proofs import Proof
 from rdpeer.server.rates import Distinct, Rows, network
 from rdpeer.server.registry import Registration
 
+FROM_ONE_SOURCE, OF_ONE_ID = 30, 3
+"""In a row: not 60 s apart, or 6 s."""
+
+NEW_IDS_A_DAY = 300
+"""From one source."""
+
 _DAY = 24 * 3600.0
 
 
@@ -18,9 +24,9 @@ class Frequency:
     """``sources``: how many addresses, and how many IDs, are remembered."""
 
     def __init__(self, sources: int) -> None:
-        self._per_source: Rows[str] = Rows(30, 60.0, sources)
-        self._per_id: Rows[str] = Rows(3, 6.0, sources)
-        self._new_ids: Distinct[str] = Distinct(300, _DAY, sources)
+        self._per_source: Rows[str] = Rows(FROM_ONE_SOURCE, 60.0, sources)
+        self._per_id: Rows[str] = Rows(OF_ONE_ID, 6.0, sources)
+        self._new_ids: Distinct[str] = Distinct(NEW_IDS_A_DAY, _DAY, sources)
 
     def allows(self, known: Registration | None, new: Registration, proof: Proof, now: float) -> bool:
         """Counts the request for ``new`` in place of ``known``."""

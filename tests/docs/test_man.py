@@ -13,7 +13,7 @@ import pytest
 
 from rdpeer.cli import exits
 from rdpeer.cli.root import cli
-from rdpeer.server import Limits
+from rdpeer.server import Limits, forwards, frequency, limits, strangers
 
 ROOT = Path(__file__).parents[2]
 MAN = ROOT / "man"
@@ -108,3 +108,19 @@ def test_each_limit_of_the_server_is_listed_with_its_default() -> None:
         (field.name.replace("_", "-"), f"{field.default:.0f}") for field in dataclasses.fields(Limits)
     ]
     assert listed == defaults
+
+
+def test_each_fixed_bound_of_the_server_is_told() -> None:
+    section = _page("rdpeer-server").partition(".Sh LIMITS\n")[2].partition("\n.Sh ")[0]
+    bounds = re.findall(r"^\.It (\d+) ([a-z ]+) Ta ", section, re.MULTILINE)
+    assert [(int(number), unit) for number, unit in bounds] == [
+        (limits.MAX_DATAGRAM, "bytes"),
+        (limits.MAX_FRAME, "bytes"),
+        (limits.MAX_FORWARD, "bytes"),
+        (limits.OFFLINE_AFTER, "seconds"),
+        (forwards.UNPROVEN_PER_SECOND, "a second"),
+        (strangers.ANSWERS_PER_SECOND, "a second"),
+        (frequency.FROM_ONE_SOURCE, "in a row"),
+        (frequency.OF_ONE_ID, "in a row"),
+        (frequency.NEW_IDS_A_DAY, "a day"),
+    ]
