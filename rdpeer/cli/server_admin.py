@@ -222,21 +222,24 @@ def check(context: click.Context, server: str | None) -> int:
 @click.option(
     "--from", "addresses", metavar="ADDRESS", multiple=True, help="Ask from here; twice for two places."
 )
+@click.option("--slow", is_flag=True, help="Also ask what takes three minutes.")
 @click.pass_context
-def compare(context: click.Context, first: str, second: str, addresses: tuple[str, ...]) -> int:
+def compare(context: click.Context, first: str, second: str, addresses: tuple[str, ...], slow: bool) -> int:
     """Ask two servers the same and tell where they answer differently.
 
     A LINK is rdpeer://HOST[:PORT]?key=KEY. Some peers are registered, under IDs that nobody
     has. Ends with 1 if there is a difference.
     """
-    return run(lambda: _compare(context, first, second, addresses))
+    return run(lambda: _compare(context, first, second, addresses, slow))
 
 
-async def _compare(context: click.Context, first: str, second: str, addresses: tuple[str, ...]) -> int:
+async def _compare(
+    context: click.Context, first: str, second: str, addresses: tuple[str, ...], slow: bool
+) -> int:
     from rdpeer.net.interfaces import address_towards
     from rdpeer.net.resolve import resolve
     from rdpeer.server.compare import compare
-    from rdpeer.server.compare_cases import CASES
+    from rdpeer.server.compare_cases import CASES, SLOW_CASES
     from rdpeer.values import ServerLink
 
     try:
@@ -246,8 +249,9 @@ async def _compare(context: click.Context, first: str, second: str, addresses: t
     if not addresses:
         found = (await resolve(links[0].server))[0]
         addresses = (address_towards(found.ip, found.port) or "",)
+    cases = CASES + SLOW_CASES if slow else CASES
     different = 0
-    async for outcome in compare(links, (addresses[0], addresses[-1]), CASES):
+    async for outcome in compare(links, (addresses[0], addresses[-1]), cases):
         different += not outcome.same
         if _invocation(context).json:
             voice.answer_json(

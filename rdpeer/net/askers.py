@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
+from rdpeer.errors import ConnectionLost
+from rdpeer.net.transport.websocket import MAX_MESSAGE, WebSocketStream, connect
 from rdpeer.net.udp import Datagrams
-from rdpeer.values import Endpoint
+from rdpeer.values import Endpoint, WebAddress
 from rdpeer.wire.frames import decode_header, encode_frame, header_size
 
 
@@ -62,6 +64,39 @@ class TcpAsker:
         self._writer.close()
         with suppress(OSError):  # closed by the other end already
             await self._writer.wait_closed()
+
+
+class WebAsker:
+    """One WebSocket."""
+
+    def __init__(self, stream: WebSocketStream) -> None:
+        self._stream = stream
+        self.local = stream.local
+
+    @classmethod
+    async def connect(cls, server: Endpoint, local_ip: str, within: float) -> WebAsker:
+        """From ``local_ip``. OSError where there is nobody, or no WebSocket."""
+        address, local = WebAddress(server.ip, server.port, "ws"), Endpoint(local_ip, 0)
+        return cls(await connect(address, limit=MAX_MESSAGE, timeout=within, local=local))
+
+    def send(self, payload: bytes) -> None:
+        self._stream.send(payload)
+
+    async def hear(self, within: float) -> bytes:
+        """The next message; Silent or Closed where there is none."""
+        try:
+            async with asyncio.timeout(within):
+                payload = await self._stream.receive()
+        except TimeoutError:
+            raise Silent from None
+        except ConnectionLost:
+            raise Closed from None
+        if payload is None:
+            raise Closed
+        return payload
+
+    async def close(self) -> None:
+        self._stream.abort()
 
 
 class UdpAsker:

@@ -18,7 +18,7 @@ from google.protobuf.message import Message
 
 from rdpeer.crypto.identities import open_id_pk
 from rdpeer.errors import IdentityMismatch, RemoteProtocolError, UsageError
-from rdpeer.net.askers import Closed, Silent, TcpAsker, UdpAsker
+from rdpeer.net.askers import Closed, Silent, TcpAsker, UdpAsker, WebAsker
 from rdpeer.net.resolve import resolve
 from rdpeer.values import Endpoint, PublicKey, ServerLink
 from rdpeer.wire import rendezvous_pb2 as wire
@@ -30,8 +30,8 @@ WITHIN = 1.0
 
 Case = Callable[["Side"], Coroutine[Any, Any, None]]
 
-Asker = TcpAsker | UdpAsker
-AnyAsker = TypeVar("AnyAsker", TcpAsker, UdpAsker)
+Asker = TcpAsker | UdpAsker | WebAsker
+AnyAsker = TypeVar("AnyAsker", TcpAsker, UdpAsker, WebAsker)
 
 _ENDPOINTS = ("socket_addr", "local_addr", "socket_addr_v6")
 
@@ -113,6 +113,16 @@ class Side:
         server = Endpoint(self._server.ip, self._server.port + port)
         return self._known(name, await TcpAsker.connect(server, self._addresses[responder]))
 
+    async def web(self, name: str, port: int = 2) -> WebAsker:
+        """A WebSocket to the port so much further than the base port; where there is none, that is written
+        down, and Closed raised."""
+        server = Endpoint(self._server.ip, self._server.port + port)
+        try:
+            return self._known(name, await WebAsker.connect(server, self._addresses[0], WITHIN))
+        except OSError:
+            self._lines.append(f"{name} finds no WebSocket")
+            raise Closed from None
+
     async def udp(self, name: str, *, responder: bool = True) -> UdpAsker:
         return self._known(name, await UdpAsker.connect(self._server, self._addresses[responder]))
 
@@ -150,11 +160,11 @@ class Side:
         self._lines.append(f"{self._names[asker.local]} says {why or text}")
         asker.send(payload)
 
-    async def hears(self, asker: Asker) -> wire.RendezvousMessage | None:
+    async def hears(self, asker: Asker, within: float = WITHIN) -> wire.RendezvousMessage | None:
         """The next message, written down; None for silence or an end, which is written down too."""
         name = self._names[asker.local]
         try:
-            payload = await asker.hear(WITHIN)
+            payload = await asker.hear(within)
             message = parse(wire.RendezvousMessage, payload)
         except Silent:
             self._lines.append(f"{name} hears nothing")
@@ -167,11 +177,11 @@ class Side:
             return message
         return None
 
-    async def hears_raw(self, asker: TcpAsker, count: int) -> None:
+    async def hears_raw(self, asker: TcpAsker, count: int, within: float = WITHIN) -> None:
         """So many bytes of a relayed leg, written down."""
         name = self._names[asker.local]
         try:
-            self._lines.append(f"{name} hears {(await asker.hear_raw(count, WITHIN))!r}")
+            self._lines.append(f"{name} hears {(await asker.hear_raw(count, within))!r}")
         except Silent:
             self._lines.append(f"{name} hears nothing")
         except Closed:
@@ -196,6 +206,8 @@ class Side:
             return next(
                 (name for endpoint, name in self._names.items() if endpoint.port == value), "another port"
             )
+        if field == "keys":
+            return f"{len(value)} of them"
         if field == "cookie":
             return f"{len(value)} bytes"
         if isinstance(value, bytes):

@@ -1,19 +1,27 @@
 """What two servers are asked to be compared: every request of docs/PROTOCOL.md 2.2, 2.3, 9.1, 9.5 and 9.6,
-in and out of order. A case's name and first line stand in docs/DIFFERENCES.md where the servers differ."""
+in and out of order. A case's name and first line stand in docs/DIFFERENCES.md where the servers differ.
+
+A server takes thirty registrations in a row from one address (9.1): all that there are have to be fewer
+between two cases that are silent for a minute.
+"""
 
 from __future__ import annotations
 
 import asyncio
 
 from rdpeer.net.askers import TcpAsker
-from rdpeer.server.compare import Case, Side
+from rdpeer.server.compare import WITHIN, Case, Side
 from rdpeer.values import Endpoint
 from rdpeer.wire import rendezvous_pb2 as wire
+from rdpeer.wire import stun
 from rdpeer.wire.endpoints import mangle
 
 QUERY, RELAY = -1, 1
+WEB_RELAY = 3
 
 _APART = 0.1
+_LONG = 40.0
+"""Seconds; a little more than hbbs and hbbr wait for anything."""
 
 Message = wire.RendezvousMessage
 
@@ -87,6 +95,21 @@ async def registration_of_a_bad_key(side: Side) -> None:
     await side.hears(peer)
 
 
+async def registration_from_another_address(side: Side) -> None:
+    """A peer moves to another address (if two are given), with another key and with its own."""
+    peer, moved = await side.udp("B", responder=False), await side.udp("B elsewhere")
+    side.say(peer, side.register_pk())
+    await side.hears(peer)
+    for request in (
+        side.register_peer(),
+        side.register_pk(pk=bytes(32)),
+        side.register_pk(),
+        side.register_peer(),
+    ):
+        side.say(moved, request)
+        await side.hears(moved)
+
+
 # other messages by UDP (2.2)
 
 
@@ -109,6 +132,13 @@ async def nat_test_by_udp(side: Side) -> None:
     """TestNatRequest by UDP."""
     asker = await side.udp("A")
     side.say(asker, Message(test_nat_request=wire.TestNatRequest()))
+    await side.hears(asker)
+
+
+async def stun_by_udp(side: Side) -> None:
+    """STUN's binding request."""
+    asker = await side.udp("A")
+    side.say(asker, stun.encode_request(bytes(stun.TRANSACTION_SIZE)), "a binding request")
     await side.hears(asker)
 
 
@@ -167,10 +197,31 @@ async def online_query_on_the_other_port(side: Side) -> None:
 
 
 async def registration_by_tcp(side: Side) -> None:
-    """RegisterPk on the rendezvous port."""
-    asker = await side.tcp("B")
-    side.say(asker, side.register_pk())
+    """RegisterPeer and RegisterPk on the rendezvous port."""
+    for request in (side.register_peer(), side.register_pk()):
+        asker = await side.tcp("B")
+        side.say(asker, request)
+        await side.hears(asker)
+        await side.hears(asker)
+
+
+async def saying_nothing(side: Side) -> None:
+    """A connection to the rendezvous port that is silent."""
+    asker = await side.tcp("A")
     await side.hears(asker)
+
+
+async def key_exchange_by_tcp(side: Side) -> None:
+    """The answer to a KeyExchange that there was not."""
+    asker = await side.tcp("A")
+    side.say(asker, Message(key_exchange=wire.KeyExchange(keys=[bytes(32), bytes(48)])))
+    await side.hears(asker)
+
+
+async def health_check_by_tcp(side: Side) -> None:
+    """HealthCheck, as a desktop with an account sends it."""
+    asker = await side.tcp("A")
+    side.say(asker, Message(hc=wire.HealthCheck(token="t")))  # noqa: S106 - not a secret
     await side.hears(asker)
 
 
@@ -253,6 +304,18 @@ async def connecting(side: Side) -> None:
         side.say(answering, Message(local_addr=answer))
     await side.hears(asker)
     await side.hears(answering)
+
+
+async def hole_punched_by_udp(side: Side) -> None:
+    """B answers by UDP that it has punched a hole."""
+    peer, asker = await side.registered(), await side.tcp("A")
+    side.say(asker, side.punch(udp_port=7))
+    told = await side.hears(peer)
+    if told is None:
+        return
+    mark = told.punch_hole.socket_addr or told.fetch_local_addr.socket_addr
+    side.say(peer, Message(punch_hole_sent=wire.PunchHoleSent(id=side.peer, socket_addr=mark, version="1")))
+    await side.hears(asker)
 
 
 async def connecting_to_a_peer_without_version(side: Side) -> None:
@@ -419,6 +482,115 @@ async def half_close(side: Side) -> None:
     await side.hears_raw(one, 6)
 
 
+# by WebSocket (6)
+
+
+async def connecting_by_websocket(side: Side) -> None:
+    """A punches by WebSocket, perhaps from B's own address."""
+    peer, asker = await side.registered(), await side.web("A")
+    side.say(asker, side.punch(nat_type=wire.ASYMMETRIC))
+    await side.hears(peer)
+
+
+async def online_query_by_websocket(side: Side) -> None:
+    """Who is online, asked by WebSocket."""
+    asker = await side.web("A")
+    side.say(asker, Message(online_request=wire.OnlineRequest(id="x", peers=["nobody-there"])))
+    await side.hears(asker)
+
+
+async def registration_by_websocket(side: Side) -> None:
+    """RegisterPk by WebSocket."""
+    asker = await side.web("B")
+    side.say(asker, side.register_pk())
+    await side.hears(asker)
+    await side.hears(asker)
+
+
+async def nothing_by_websocket(side: Side) -> None:
+    """An empty message by WebSocket."""
+    asker = await side.web("A")
+    side.say(asker, b"", "an empty message")
+    await side.hears(asker)
+
+
+async def relayed_by_websocket(side: Side) -> None:
+    """One leg by WebSocket and one by TCP: a message is a frame."""
+    one, two = await side.web("one leg", WEB_RELAY), await side.tcp("the other leg", RELAY)
+    side.say(one, side.relay())
+    await asyncio.sleep(_APART)
+    await _arrive(side, two, side.relay())
+    for here, there in ((one, two), (two, one)):
+        side.say(here, Message(test_nat_request=wire.TestNatRequest()))
+        await side.hears(there)
+
+
+# what takes long
+
+
+async def peer_that_falls_silent(side: Side) -> None:
+    """B says nothing for 31 seconds, and is asked for."""
+    await side.registered()
+    await asyncio.sleep(31)
+    asker, other = await side.tcp("A"), await side.tcp("A again", QUERY)
+    side.say(asker, side.punch())
+    await side.hears(asker)
+    side.say(other, Message(online_request=wire.OnlineRequest(id="x", peers=[side.peer])))
+    await side.hears(other)
+
+
+async def silent_connections(side: Side) -> None:
+    """Connections that say nothing, on the rendezvous port after a first request."""
+    asked = await side.tcp("who asked")
+    silent = [asked, await side.tcp("who did not", QUERY), await side.tcp("a leg", RELAY)]
+    side.say(asked, side.punch(id="nobody-there"))
+    await side.hears(asked)
+    for asker in silent:
+        await side.hears(asker, _LONG)
+
+
+async def parked_leg(side: Side) -> None:
+    """A leg whose other one does not come."""
+    leg = await side.tcp("a leg", RELAY)
+    side.say(leg, side.relay())
+    await side.hears_raw(leg, 1, _LONG)
+
+
+async def registration_after_a_refusal(side: Side) -> None:
+    """The same ID four times without a pause, and then each four seconds."""
+    peer = await side.udp("B")
+    for pause in (0, 0, 0, 0, 4, 4):
+        await asyncio.sleep(pause)
+        side.say(peer, side.register_pk())
+        await side.hears(peer)
+
+
+async def idle_pair(side: Side) -> None:
+    """Two legs that are joined and say nothing more."""
+    one, two = await side.tcp("one leg", RELAY), await side.tcp("the other leg", RELAY)
+    for leg in (one, two):
+        await _arrive(side, leg, side.relay())
+    one.send_raw(b"joined")
+    await side.hears_raw(two, 6)
+    await side.hears_raw(two, 1, _LONG)
+
+
+async def silent_websocket(side: Side) -> None:
+    """A WebSocket that says nothing."""
+    asker = await side.web("A")
+    await side.hears(asker, _LONG)
+
+
+async def registration_of_many(side: Side) -> None:
+    """Thirty IDs from one address without a pause, and one more."""
+    peer = await side.udp("B")
+    for number in range(30):
+        peer.send(side.register_pk(id=f"{side.peer}-{number}").SerializeToString())
+        await peer.hear(WITHIN)
+    side.say(peer, side.register_pk())
+    await side.hears(peer)
+
+
 CASES: tuple[Case, ...] = (
     first_registration,
     registration_again,
@@ -428,14 +600,19 @@ CASES: tuple[Case, ...] = (
     registration_of_a_short_id,
     registration_of_a_bad_id,
     registration_of_a_bad_key,
+    registration_from_another_address,
     requests_by_udp,
     nat_test_by_udp,
+    stun_by_udp,
     messages_of_servers_by_udp,
     junk_by_udp,
     nat_test,
     online_query,
     online_query_on_the_other_port,
     registration_by_tcp,
+    saying_nothing,
+    key_exchange_by_tcp,
+    health_check_by_tcp,
     other_messages_by_tcp,
     answers_without_a_question,
     junk_by_tcp,
@@ -443,6 +620,7 @@ CASES: tuple[Case, ...] = (
     connecting_to_nobody,
     asking_again_after_a_failure,
     connecting,
+    hole_punched_by_udp,
     connecting_to_a_peer_without_version,
     what_is_passed_on,
     answering_for_another,
@@ -457,4 +635,20 @@ CASES: tuple[Case, ...] = (
     relay_of_another_message,
     third_leg,
     half_close,
+    connecting_by_websocket,
+    online_query_by_websocket,
+    registration_by_websocket,
+    nothing_by_websocket,
+    relayed_by_websocket,
 )
+
+SLOW_CASES: tuple[Case, ...] = (
+    peer_that_falls_silent,
+    silent_connections,
+    parked_leg,
+    registration_after_a_refusal,
+    idle_pair,
+    silent_websocket,
+    registration_of_many,
+)
+"""Three minutes of waiting."""

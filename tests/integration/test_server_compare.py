@@ -6,14 +6,18 @@ from collections.abc import Callable, Sequence
 
 import pytest
 from bare_clients import HOST
+from tls import trusted
 
 from rdpeer.errors import UsageError
-from rdpeer.server import Server
+from rdpeer.server import Limits, Server
 from rdpeer.server import compare_cases as cases
 from rdpeer.server.compare import Case, Outcome, compare
 from rdpeer.values import ServerLink
 
 MakeServer = Callable[..., Server]
+
+
+PUNCHED = "A hears PunchHoleResponse(socket_addr=B, pk=signed B's key, nat_type=0, is_udp=True)"
 
 
 async def outcomes(first: Server, second: Server, chosen: Sequence[Case]) -> dict[str, Outcome]:
@@ -61,9 +65,56 @@ async def test_a_link_needs_a_key(server: MakeServer) -> None:
             _ = [outcome async for outcome in compare((running.link, bare), (HOST, HOST), cases.CASES)]
 
 
+async def test_each_case_finds_what_it_asks_for(server: MakeServer) -> None:
+    """Those that take long wait for limits that are shorter here."""
+    chosen = (
+        cases.saying_nothing,
+        cases.health_check_by_tcp,
+        cases.hole_punched_by_udp,
+        cases.stun_by_udp,
+        cases.connecting_by_websocket,
+        cases.registration_by_websocket,
+        cases.nothing_by_websocket,
+        cases.relayed_by_websocket,
+        cases.silent_connections,
+        cases.parked_leg,
+        cases.silent_websocket,
+        cases.registration_of_many,
+    )
+    limits = Limits(frame_timeout=1.0, pairing_timeout=1.0)
+    async with server(limits=limits) as first, server(limits=limits) as second:
+        found = await outcomes(first, second, chosen)
+    assert {name: outcome.first[-1] for name, outcome in found.items()} == {
+        "saying-nothing": "A hears KeyExchange(keys=1 of them)",
+        "health-check-by-tcp": "A hears nothing",
+        "hole-punched-by-udp": PUNCHED,
+        "stun-by-udp": "A hears what is no message",
+        "connecting-by-websocket": "B hears PunchHole(socket_addr=A, nat_type=1)",
+        "registration-by-websocket": "B hears nothing",
+        "nothing-by-websocket": "A is closed",
+        "relayed-by-websocket": "one leg hears TestNatRequest()",
+        "silent-connections": "a leg is closed",
+        "parked-leg": "a leg is closed",
+        "silent-websocket": "A is closed",
+        "registration-of-many": "B hears RegisterPkResponse(result=4)",
+    }
+
+
+async def test_a_server_without_plain_websockets_can_be_compared_too(server: MakeServer) -> None:
+    with trusted() as files:
+        async with server(tls_cert=files.cert, tls_key=files.key) as running:
+            found = await outcomes(running, running, [cases.relayed_by_websocket])
+    assert found["relayed-by-websocket"].first == [
+        "one leg finds no WebSocket",
+        "a connection was closed too early",
+    ]
+
+
 @pytest.mark.slow
+@pytest.mark.timeout(180)
 async def test_ours_answers_like_itself(server: MakeServer) -> None:
-    async with server() as first, server() as second:
-        found = await outcomes(first, second, cases.CASES)
+    limits, chosen = Limits(frame_timeout=3.0, pairing_timeout=1.0), cases.CASES + cases.SLOW_CASES
+    async with server(limits=limits) as first, server(limits=limits) as second:
+        found = await outcomes(first, second, chosen)
     assert [outcome for outcome in found.values() if not outcome.same] == []
-    assert len(found) == len(cases.CASES)
+    assert len(found) == len(chosen)

@@ -43,9 +43,14 @@ _DATA = (Opcode.BINARY, Opcode.TEXT)
 
 
 async def connect(
-    address: WebAddress, *, limit: int, timeout: float, trust: ssl.SSLContext | None = None
+    address: WebAddress,
+    *,
+    limit: int,
+    timeout: float,
+    local: Endpoint | None = None,
+    trust: ssl.SSLContext | None = None,
 ) -> WebSocketStream:
-    """A stream to ``address``; ``limit``, ``timeout`` and errors as ``rdpeer.net.transport.tcp.connect``.
+    """A stream to ``address``; the rest and the errors as ``rdpeer.net.transport.tcp.connect``.
 
     ``trust`` says which certificates will do; unless given, those of the file that the user named, or of
     the system. UsageError where that file cannot be used.
@@ -54,7 +59,7 @@ async def connect(
     stream = WebSocketStream(ClientProtocol(parse_uri(str(address)), max_size=MAX_MESSAGE), limit)
     try:
         async with asyncio.timeout(timeout):
-            sock = await dial(address)
+            sock = await dial(address, local=local)
             await stream.run_over(sock, tls, address.host if tls else None)
             await stream.open()
     except TimeoutError:
