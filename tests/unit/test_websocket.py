@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -196,6 +197,27 @@ async def test_one_that_says_nothing_is_waited_for_no_longer_than_told() -> None
         address = WebAddress("127.0.0.1", listener.getsockname()[1], "ws")
         with pytest.raises(TimeoutError, match=f"^{address}: no answer within 0.1 s$"):
             await connect(address, limit=4096, timeout=0.1)
+
+
+async def test_a_handshake_that_fails_when_nobody_waits_any_more_is_no_complaint() -> None:
+    """A server that stops just then has given the visitor up."""
+    complaints: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_connection(listener.getsockname()) as there,
+    ):
+        here, _ = listener.accept()
+        here.setblocking(False)
+        stream = WebSocketStream(ServerProtocol(), 4096)
+        await stream.run_over(here, None, None)
+        there.sendall(b"\x00\r\n\r\n")
+        await asyncio.wait({stream._handshake})
+        stream.abort()
+        del stream
+        await asyncio.sleep(0)
+        gc.collect()
+    assert complaints == []
 
 
 async def serve_tls(listener: socket.socket, context: ssl.SSLContext | None) -> None:

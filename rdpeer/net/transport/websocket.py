@@ -237,9 +237,7 @@ class WebSocketStream(asyncio.BufferedProtocol, FrameStream):
     def connection_lost(self, exc: Exception | None) -> None:
         self._paused = False
         reason = reason_of(exc) if isinstance(exc, OSError) else "closed"
-        if not self._handshake.done():
-            self._handshake.set_exception(ConnectionError(f"the connection was lost: {reason}"))
-            self._handshake.exception()  # heard, even where nobody waits any more
+        self._fail_handshake(f"the connection was lost: {reason}")
         if self._error is None and not self._ended:
             where = f" to {self.remote}" if self._transport is not None else ""
             self._error = ConnectionLost(f"the connection{where} was lost: {reason}")
@@ -254,8 +252,8 @@ class WebSocketStream(asyncio.BufferedProtocol, FrameStream):
                 self._take_frame(event)
             elif not self._handshake.done():
                 self._handshake.set_result(event)
-        if self._protocol.handshake_exc and not self._handshake.done():
-            self._handshake.set_exception(ConnectionError(_refusal(self._protocol.handshake_exc)))
+        if self._protocol.handshake_exc:
+            self._fail_handshake(_refusal(self._protocol.handshake_exc))
         self._flush(pongs_only=True)
         if self._protocol.close_rcvd is not None:
             self._ended = True
@@ -284,6 +282,11 @@ class WebSocketStream(asyncio.BufferedProtocol, FrameStream):
         if not self._is_text:
             self._received.append(payload)
             self._unread += len(payload) + _FRAME_COST
+
+    def _fail_handshake(self, reason: str) -> None:
+        if not self._handshake.done():
+            self._handshake.set_exception(ConnectionError(reason))
+            self._handshake.exception()  # heard, even where nobody waits any more
 
     def _fail(self, error: RdpeerError) -> None:
         """Nothing more is said; what came before is still heard."""
