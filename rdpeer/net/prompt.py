@@ -23,8 +23,7 @@ from typing import Any
 _AT_ONCE = 64
 
 Serve = Callable[[], bool]
-"""Called when its descriptor is readable or broken: whether it has left nothing for the loop to do. It must
-not raise."""
+"""Called when its descriptor is readable or broken: whether it has left nothing for the loop to do."""
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -84,7 +83,7 @@ class _PromptSelector(selectors.BaseSelector):
         all_served = bool(events)
         for descriptor, _ in events:
             serve = self._served.get(descriptor)
-            if serve is None or not serve():
+            if serve is None or not _served(serve):
                 all_served = False
         return all_served
 
@@ -105,3 +104,13 @@ class _PromptSelector(selectors.BaseSelector):
     def close(self) -> None:
         self._epoll.close()
         self._others.close()
+
+
+def _served(serve: Serve) -> bool:
+    """What it says. Where it raises, the loop tells, and goes on, as after any callback."""
+    try:
+        return serve()
+    except Exception as error:
+        context = {"message": f"Exception in {serve}", "exception": error}
+        asyncio.get_running_loop().call_exception_handler(context)
+        return False

@@ -35,8 +35,7 @@ class CopyPump:
 
     async def carry(self, source: socket.socket, sink: socket.socket, meter: Meter) -> None:
         loop = asyncio.get_running_loop()
-        size = meter.piece(_PIECE)
-        while piece := await loop.sock_recv(source, size):
+        while piece := await loop.sock_recv(source, meter.piece(_PIECE)):
             await meter.spend(len(piece))
             await loop.sock_sendall(sink, piece)
             await asyncio.sleep(0)  # a busy pair leaves the others their turn

@@ -52,8 +52,11 @@ class _Message(ctypes.Structure):
 
 
 def can_row(sock: socket.socket) -> bool:
-    """Whether ``sock`` can be given to Rows."""
-    return sys.platform == "linux" and sock.family == socket.AF_INET and hasattr(_libc(), "sendmmsg")
+    """Whether ``sock`` can be given to Rows: the calls are there, and whatever confines us allows them."""
+    if sys.platform != "linux" or sock.family != socket.AF_INET:
+        return False
+    libc = _libc()
+    return not libc.recvmmsg(sock.fileno(), None, 0, 0, None) and not libc.sendmmsg(sock.fileno(), None, 0, 0)
 
 
 class Rows:
@@ -73,7 +76,7 @@ class Rows:
         self._send.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int)
         self._datagrams = memoryview(bytearray(_ROW * _LONGEST))
         self._names = bytearray(_ROW * _NAME.size)
-        self._reply = bytearray(_LONGEST)
+        self._reply = memoryview(bytearray(_LONGEST))  # never moves: a longer answer is a ValueError
         data, names = _address(self._datagrams), _address(self._names)
         self._places = (_Iovec * _ROW)(*(_Iovec(data + n * _LONGEST, _LONGEST) for n in range(_ROW)))
         self._reply_place = _Iovec(_address(self._reply), 0)

@@ -21,6 +21,7 @@ from rdpeer.net.budget import Meter
 from rdpeer.net.prompt import watch
 
 _PIPE_BYTES = 1024 * 1024  # twice as fast as 64 KiB, by a third faster than 256 KiB, for one pair
+_SMALLEST_PIPE = 4096
 _SPARE_PIPES = 16
 _FLAGS = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK
 
@@ -107,30 +108,39 @@ class _Way:
     def _take(self) -> bool:
         """Moves what has come: whether that was all there was to do."""
         try:
-            pipe = self._pipe = self._pipe or self._pump.borrow()
-            self._held = count = os.splice(
-                self._source, pipe.inlet, self._meter.piece(_PIPE_BYTES), flags=_FLAGS
-            )
-            self._unpaid = count - self._meter.charge(count) if count else 0
-            if count and not self._unpaid:
-                if self._pass_on(pipe):
-                    return True
-                self._loop.add_writer(self._sink, self._go_on)
-        except BlockingIOError:
-            return True  # nothing is there after all
+            pipe = self._pipe = self._pump.borrow()
+            self._held = count = self._fill(pipe, self._meter.piece(_PIPE_BYTES))
+            self._unpaid = count - self._meter.charge(count)
+            if count and not self._unpaid and self._pass_on(pipe):
+                return True
+        except BlockingIOError:  # nothing is there after all
+            self._return_pipe()
+            return True
         except Exception as error:
             self._end(error)
             return False
         self._unwatch()
         if not count:
+            self._return_pipe()
             self._end()
         elif self._unpaid:
             self._timer = self._loop.call_later(self._meter.rest(), self._pay)
+        else:
+            self._loop.add_writer(self._sink, self._go_on)
         return False
+
+    def _fill(self, pipe: _Pipe, most: int) -> int:
+        """How many bytes came, 0 at the end; BlockingIOError where there is nothing."""
+        try:
+            return os.splice(self._source, pipe.inlet, most, flags=_FLAGS)
+        except BlockingIOError:
+            # It says so for ever at the mark of urgent data. To read passes that.
+            return os.write(pipe.inlet, os.read(self._source, min(most, _SMALLEST_PIPE)))
 
     def _pay(self) -> None:
         """Waits until what is held may move."""
-        self._unpaid -= self._meter.charge(self._unpaid)
+        while self._unpaid and (paid := self._meter.charge(self._unpaid)):
+            self._unpaid -= paid
         if self._unpaid:
             self._timer = self._loop.call_later(self._meter.rest(), self._pay)
         else:
@@ -155,9 +165,14 @@ class _Way:
                 self._held -= os.splice(pipe.outlet, self._sink, self._held, flags=_FLAGS)
         except BlockingIOError:
             return False
-        self._pump.give_back(pipe)
-        self._pipe = None
+        self._return_pipe()
         return True
+
+    def _return_pipe(self) -> None:
+        """It is empty."""
+        if self._pipe is not None:
+            self._pump.give_back(self._pipe)
+            self._pipe = None
 
     def _end(self, error: Exception | None = None) -> None:
         self._unwatch()

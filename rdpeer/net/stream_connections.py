@@ -12,7 +12,6 @@ from rdpeer.net.transport.tcp import TcpStream
 from rdpeer.net.transport.websocket import MAX_MESSAGE, WebSocketStream
 from rdpeer.values import Endpoint
 
-_PIECE = 256 * 1024
 _UNSENT = 64 * 1024
 
 
@@ -134,12 +133,10 @@ async def join_framed(left: StreamConnection, right: StreamConnection, meter: Me
 
 
 async def _one_way(source: StreamConnection, sink: StreamConnection, meter: Meter) -> None:
-    piece = meter.piece(_PIECE)
     while (payload := await source.stream.receive()) is not None:
         if not payload:
             continue
-        for start in range(0, len(payload), piece):
-            await meter.spend(min(piece, len(payload) - start))
+        await meter.spend(len(payload))
         sink.stream.send(payload)
         await sink.stream.drain()
         await asyncio.sleep(0)  # a busy pair leaves the others their turn

@@ -127,10 +127,19 @@ class Relay:
         if other is None:
             over = loop.create_future()
             self._parked[leg] = _Parked(connection, request.id, over)
-            await over
+            await self._wait(leg, over)
         else:
             parked = self._parked.pop(other)
             await self._join(other, leg, parked, connection, parked.id or request.id)
+
+    async def _wait(self, leg: int, over: asyncio.Future[None]) -> None:
+        """Until ``leg`` may be closed: its pair works with its descriptor to the end, also at a stop."""
+        try:
+            await asyncio.wait([over])
+        except asyncio.CancelledError:
+            if leg not in self._parked:
+                await asyncio.wait([over])
+            raise
 
     def _refuse(self, connection: Connection, peer_id: str, why: object) -> None:
         self._journal.note("leg", "refused", connection.remote, peer_id, why, path=connection.kind)
@@ -156,18 +165,17 @@ class Relay:
         budget = Budget(None)
         meter = Meter((self._total, budget))
         pair = Pair(first.connection, second, peer_id, meter.last, budget, meter)
-        pair.limit(self.bandwidth)
         self.pairs[number] = pair
         try:
+            pair.limit(self.bandwidth)
             await self._carry(pair, (other, number))
         finally:
+            first.over.set_result(None)
             del self.pairs[number]
             self.carried += meter.carried
             self._note(pair)
             if self._drained and not self.pairs:
                 self._drained.set()
-            if not first.over.done():
-                first.over.set_result(None)
 
     def _note(self, pair: Pair) -> None:
         self._journal.note(

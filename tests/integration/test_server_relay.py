@@ -9,7 +9,9 @@ import os
 import socket
 import struct
 from collections.abc import Callable
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bare_clients import Stream, message, until
@@ -261,6 +263,50 @@ async def test_stopping_ends_parked_and_joined_legs(server: MakeServer) -> None:
     for leg in (one, two, parked):
         assert await leg.ended()
         await leg.__aexit__(None, None, None)
+
+
+@needs_splice
+@pytest.mark.parametrize("loop", ["usual", pytest.param("prompt", marks=pytest.mark.prompt_loop)])
+async def test_a_stop_closes_nothing_that_is_still_worked_with(
+    server: MakeServer, monkeypatch: pytest.MonkeyPatch, loop: str
+) -> None:
+    """A number that was closed may be another file's by then."""
+    splice, astray = os.splice, []
+
+    def checked(source: int, sink: int, *rest: Any, **options: Any) -> int:
+        try:
+            os.fstat(source), os.fstat(sink)
+        except OSError as error:
+            astray.append(error)
+        return splice(source, sink, *rest, **options)
+
+    monkeypatch.setattr(os, "splice", checked)
+
+    async def send(leg: Stream) -> None:
+        with suppress(OSError):
+            while True:
+                leg.writer.write(bytes(64 * 1024))
+                await leg.writer.drain()
+
+    async def take(leg: Stream) -> None:
+        with suppress(OSError):
+            while await leg.reader.read(MIB):
+                pass
+
+    async with AsyncExitStack() as legs:
+        async with server(pump="splice") as running:
+            pairs = []
+            for number in range(4):
+                pair = [await legs.enter_async_context(Stream(running.base + 1)) for _ in range(2)]
+                for leg in pair:
+                    arrive(leg, running, f"token {number}")
+                pairs.append(pair)
+            busy = [asyncio.create_task(work(leg)) for pair in pairs for leg in pair for work in (send, take)]
+            await until(lambda: len(running.pairs) == 4 and all(p.meter.carried > MIB for p in running.pairs))
+        for task in busy:
+            task.cancel()
+        await asyncio.gather(*busy, return_exceptions=True)
+    assert not astray
 
 
 @both_pumps

@@ -135,16 +135,18 @@ def test_an_answer_that_cannot_be_sent_is_lost_and_none_of_its_row() -> None:
 
 
 @both_ways
-async def test_what_has_not_an_answer_at_once_has_one_later(in_rows: bool) -> None:
+@pytest.mark.parametrize("loop", ["usual", pytest.param("prompt", marks=pytest.mark.prompt_loop)])
+async def test_what_has_not_an_answer_at_once_has_one_later(in_rows: bool, loop: str) -> None:
     """The answer may leave something for the event loop, which has its turn."""
-    loop = asyncio.get_running_loop()
+    running = asyncio.get_running_loop()
 
     def answer(datagram: bytes, source: Any, now: float) -> None:
-        loop.call_soon(lambda: served.send(b"later", source))
+        running.call_soon(lambda: served.send(b"later", source))
 
     async with serving(answer, in_rows=in_rows) as (asker, served):
         asker.send(b"question")
-        assert await hear(asker, 1) == [b"later"]
+        async with asyncio.timeout(10):  # nothing else would ever wake the loop
+            assert await hear(asker, 1) == [b"later"]
 
 
 @both_ways
@@ -155,6 +157,23 @@ async def test_somebody_who_is_gone_does_not_keep_others_from_their_answer(in_ro
         gone.close()
         asker.send(b"question")
         assert await hear(asker, 1) == [b"answer"]
+
+
+@needs_rows
+def test_an_answer_that_is_too_long_is_a_bug_and_harms_no_other() -> None:
+    from rdpeer.net.rows import Rows
+
+    with bound("127.0.0.1") as sock, bound("127.0.0.1") as asker:
+        sock.setblocking(False)
+        asker.connect(sock.getsockname())
+        asker.settimeout(10)
+        rows = Rows(sock)
+        asker.send(b"question")
+        with pytest.raises(ValueError, match=r"."):
+            rows.drain(lambda *_: bytes(2049), 0.0, 100)
+        asker.send(b"question")
+        assert rows.drain(lambda *_: b"short", 0.0, 100)
+        assert asker.recv(100) == b"short"
 
 
 @needs_rows

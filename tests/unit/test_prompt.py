@@ -139,6 +139,29 @@ def test_who_leaves_nothing_for_the_loop_costs_no_turn(ends: tuple[socket.socket
     in_prompt_loop(main)
 
 
+@both_loops
+def test_an_error_of_who_is_called_is_told_and_ends_nothing(
+    run: Run, ends: tuple[socket.socket, socket.socket]
+) -> None:
+    left, right = ends
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        told: asyncio.Queue[BaseException] = asyncio.Queue()
+        loop.set_exception_handler(lambda _, context: told.put_nowait(context["exception"]))
+
+        def serve() -> bool:
+            raise ValueError(left.recv(10))
+
+        unwatch = watch(left.fileno(), serve)
+        for text in (b"one", b"two"):
+            right.send(text)
+            assert (await told.get()).args == (text,)
+        unwatch()
+
+    run(main)
+
+
 @needs_epoll
 def test_a_descriptor_is_watched_for_reading_by_one_and_for_writing_by_another(
     ends: tuple[socket.socket, socket.socket],
