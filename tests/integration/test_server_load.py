@@ -127,7 +127,6 @@ async def test_two_thousand_pairs_carry_both_ways_and_leave_nothing(
             here.writer.write(blob)
             assert await there.reader.readexactly(len(blob)) == blob
 
-        await status(tmp_path)
         before = open_files(running.pid)
         async with AsyncExitStack() as streams:
             pairs: list[tuple[Stream, Stream]] = []
@@ -137,7 +136,7 @@ async def test_two_thousand_pairs_carry_both_ways_and_leave_nothing(
             assert (await status(tmp_path))["pairs"] == PAIRS
             ways = [way for one, two in pairs for way in ((one, two), (two, one))]
             await asyncio.gather(*(carry(number, *way) for number, way in enumerate(ways)))
-        await until(lambda: open_files(running.pid)["socket"] == before["socket"])
+        await until(lambda: open_files(running.pid)["socket"] <= before["socket"])
         assert (await status(tmp_path))["pairs"] == 0
         assert open_files(running.pid)["pipe"] < AT_ONCE  # the pump keeps a few
         running.terminate()
