@@ -16,10 +16,11 @@ import functools
 import socket
 import struct
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import Any
 
-if TYPE_CHECKING:
-    from rdpeer.net.datagrams import Answer
+Answer = Callable[[bytes, Any, float], bytes | None]
+"""As that of ``rdpeer.net.datagrams``."""
 
 _ROW = 64
 _LONGEST = 2048
