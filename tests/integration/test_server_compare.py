@@ -12,6 +12,7 @@ from rdpeer.errors import UsageError
 from rdpeer.server import Limits, Server
 from rdpeer.server import compare_cases as cases
 from rdpeer.server.compare import Case, Outcome, compare
+from rdpeer.server.compare_cases import by_tcp, by_udp, connecting, registration, relay, slow, web
 from rdpeer.values import ServerLink
 
 MakeServer = Callable[..., Server]
@@ -27,7 +28,7 @@ async def outcomes(first: Server, second: Server, chosen: Sequence[Case]) -> dic
 
 
 async def test_what_differs_is_shown_and_what_is_alike_is_not(server: MakeServer) -> None:
-    chosen = (cases.first_registration, cases.connecting, cases.half_close)
+    chosen = (registration.first_registration, connecting.connecting, relay.half_close)
     async with server() as plain, server(always_use_relay=True) as relaying:
         found = await outcomes(plain, relaying, chosen)
     assert {name: outcome.same for name, outcome in found.items()} == {
@@ -68,18 +69,18 @@ async def test_a_link_needs_a_key(server: MakeServer) -> None:
 async def test_each_case_finds_what_it_asks_for(server: MakeServer) -> None:
     """Those that take long wait for limits that are shorter here."""
     chosen = (
-        cases.saying_nothing,
-        cases.health_check_by_tcp,
-        cases.hole_punched_by_udp,
-        cases.stun_by_udp,
-        cases.connecting_by_websocket,
-        cases.registration_by_websocket,
-        cases.nothing_by_websocket,
-        cases.relayed_by_websocket,
-        cases.silent_connections,
-        cases.parked_leg,
-        cases.silent_websocket,
-        cases.registration_of_many,
+        by_tcp.saying_nothing,
+        by_tcp.health_check_by_tcp,
+        connecting.hole_punched_by_udp,
+        by_udp.stun_by_udp,
+        web.connecting_by_websocket,
+        web.registration_by_websocket,
+        web.nothing_by_websocket,
+        web.relayed_by_websocket,
+        slow.silent_connections,
+        slow.parked_leg,
+        slow.silent_websocket,
+        slow.registration_of_many,
     )
     limits = Limits(frame_timeout=1.0, pairing_timeout=1.0)
     async with server(limits=limits) as first, server(limits=limits) as second:
@@ -103,7 +104,7 @@ async def test_each_case_finds_what_it_asks_for(server: MakeServer) -> None:
 async def test_a_server_without_plain_websockets_can_be_compared_too(server: MakeServer) -> None:
     with trusted() as files:
         async with server(tls_cert=files.cert, tls_key=files.key) as running:
-            found = await outcomes(running, running, [cases.relayed_by_websocket])
+            found = await outcomes(running, running, [web.relayed_by_websocket])
     assert found["relayed-by-websocket"].first == [
         "one leg finds no WebSocket",
         "a connection was closed too early",
