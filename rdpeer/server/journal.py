@@ -35,16 +35,17 @@ class Entry:
     why: str = ""
     path: str = ""
     """How it came, or, of a pair, how its legs did."""
-    bytes: int = 0
-    seconds: float = 0.0
+    bytes: int | None = None
+    seconds: float | None = None
 
     def __str__(self) -> str:
         named = [f"{name}={_word(value)}" for name, value in self.as_dict().items() if name not in _IN_FRONT]
         return " ".join((self.source, self.what, self.decision, *named))
 
     def as_dict(self) -> dict[str, str | int | float]:
-        """The fields that are not empty."""
-        return {field.name: value for field in fields(self) if (value := getattr(self, field.name))}
+        """The fields that are not empty. A pair that carried nothing, or not for long, says so."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if value not in ("", None)}
 
 
 def _word(value: str | float) -> str:
@@ -80,15 +81,15 @@ class Journal:
         why: object = "",
         *,
         path: str = "",
-        carried: int = 0,
-        seconds: float = 0.0,
+        carried: int | None = None,
+        seconds: float | None = None,
     ) -> None:
         """Counts and logs. ``peer_id`` and ``why`` may come from the network."""
         self.counts[what, decision] += 1
         if log.isEnabledFor(logging.INFO) and self._has_room():
             entry = Entry(
                 *(what, decision, str(source), printable(peer_id), printable(str(why))),
-                *(path, carried, round(seconds, 3)),
+                *(path, carried, None if seconds is None else round(seconds, 3)),
             )
             log.info("%s", entry)
 

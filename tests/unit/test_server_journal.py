@@ -22,6 +22,12 @@ def test_an_entry_says_what_is_known_and_no_more() -> None:
     }
 
 
+def test_a_pair_that_ended_at_once_has_all_its_fields(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "rdpeer.server")
+    Journal().note("pair", "carried", "192.0.2.1:5", path="tcp+tcp", carried=0, seconds=0.0004)
+    assert caplog.messages == ["192.0.2.1:5 pair carried path=tcp+tcp bytes=0 seconds=0.0"]
+
+
 def test_what_came_from_the_network_is_one_line_of_printable_text(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "rdpeer.server")
     Journal().note("connect", "refused", Endpoint("192.0.2.1", 5), "id\nfake entry", "be\x1bcause of it")
