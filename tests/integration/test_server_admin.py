@@ -111,7 +111,7 @@ async def test_the_clock_on_the_wall_does_not_move_the_uptime(
 
 
 async def test_a_block_counts_at_once_and_after_a_restart(server: MakeServer, tmp_path: Path) -> None:
-    async with server(data_dir=tmp_path) as running, Stream(running.base) as asker:
+    async with server(data_dir=tmp_path) as running, Stream(running.base + 1) as asker:  # greeted by nobody
         with Datagrams(running) as peer:
             await peer.register(PEER)
             await until(lambda: running.connections == 1)
