@@ -99,7 +99,7 @@ class Rows:
             if count < 0:
                 if ctypes.get_errno() in (errno.EAGAIN, errno.EINTR):
                     break
-                most -= 1  # ICMP: somebody to whom we sent is not there
+                most -= 1  # of the socket, and told once; but never for ever in one call of ours
                 continue
             most -= count
             all_answered &= self._answer_row(answer, now, count)
