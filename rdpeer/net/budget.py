@@ -55,11 +55,14 @@ class Budget:
 class Meter:
     """What two legs have carried, both ways, and what they may: all of ``budgets`` have to have room."""
 
+    carried: int
+    """Where nothing is limited, it may be added to without ``charge``."""
+    is_free: bool
+    """Nothing is limited."""
+
     def __init__(self, budgets: Sequence[Budget] = ()) -> None:
         self.carried = 0
         self._loop = asyncio.get_running_loop()
-        self.last = self._loop.time()
-        """When the last of it moved, in the loop's time."""
         self._budgets = tuple(budgets)
         self.adjust()
 
@@ -67,6 +70,7 @@ class Meter:
         """To be called where a budget has changed: without a limit, nothing is looked up for a message."""
         self._limits = tuple(budget for budget in self._budgets if budget.limit is not None)
         self._piece = min((budget.turn for budget in self._limits), default=_ENDLESS)
+        self.is_free = not self._limits
 
     def piece(self, most: int) -> int:
         """How much, at most ``most``, is to be read at once."""
@@ -75,15 +79,13 @@ class Meter:
     def charge(self, count: int) -> int:
         """Pays for ``count`` bytes that are to be passed on: for all, for none while there is no room, or for
         a piece of them, because a limit has come down since they were read."""
-        now = self._loop.time()
         if self._limits:
-            count = self.piece(count)
+            now, count = self._loop.time(), self.piece(count)
             if any(budget.room(now) < count for budget in self._limits):
                 return 0
             for budget in self._limits:
                 budget.spend(count, now)
         self.carried += count
-        self.last = now
         return count
 
     def rest(self) -> float:

@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-_AT_ONCE = 64
+_AT_ONCE = 32
 
 Serve = Callable[[], bool]
 """Called when its descriptor is readable or broken: whether it has left nothing for the loop to do."""
@@ -69,23 +69,28 @@ class _PromptSelector(selectors.BaseSelector):
             self._epoll.unregister(descriptor)
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        end = None if timeout is None else time.monotonic() + timeout
-        while self._serve(timeout):
-            if end is not None:
-                timeout = end - time.monotonic()
-                if timeout <= 0:
-                    break
+        try:
+            self._serve(timeout)
+        except Exception as error:
+            # The loop tells, and goes on, as after any callback. Who was not called yet is, the next time.
+            context = {"message": "Exception in one that watches a descriptor", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(context)
         return self._others.select(0)
 
-    def _serve(self, timeout: float | None) -> bool:
-        """Waits and calls whom it concerns: whether there is no reason to go back to the loop."""
-        events = self._epoll.poll(timeout, _AT_ONCE)
-        all_served = bool(events)
-        for descriptor, _ in events:
-            serve = self._served.get(descriptor)
-            if serve is None or not _served(serve):
-                all_served = False
-        return all_served
+    def _serve(self, timeout: float | None) -> None:
+        """Waits and calls whom it concerns, until there is a reason to go back to the loop."""
+        poll, served, clock = self._epoll.poll, self._served.get, time.monotonic
+        end = None if timeout is None else clock() + timeout
+        all_served = True
+        while all_served and (events := poll(timeout, _AT_ONCE)):
+            for descriptor, _ in events:
+                serve = served(descriptor)
+                if serve is None or not serve():
+                    all_served = False
+            if end is not None:
+                timeout = end - clock()
+                if timeout <= 0:
+                    return
 
     # For the loop, as ever
 
@@ -104,13 +109,3 @@ class _PromptSelector(selectors.BaseSelector):
     def close(self) -> None:
         self._epoll.close()
         self._others.close()
-
-
-def _served(serve: Serve) -> bool:
-    """What it says. Where it raises, the loop tells, and goes on, as after any callback."""
-    try:
-        return serve()
-    except Exception as error:
-        context = {"message": f"Exception in {serve}", "exception": error}
-        asyncio.get_running_loop().call_exception_handler(context)
-        return False

@@ -155,7 +155,7 @@ class Operator:
                 "bytes_per_second": pair.rate,
                 "limit": pair.budget.limit,
                 "seconds": round(now - pair.since, 3),
-                "idle": round(now - pair.meter.last, 3),
+                "idle": round(now - pair.last, 3),
             }
 
     async def block(self, entry: str) -> None:

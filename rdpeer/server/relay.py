@@ -32,7 +32,7 @@ class _Parked(NamedTuple):
 
 @dataclass(slots=True)
 class Pair:
-    """Two legs that are joined, since ``since`` in the loop's time; ``rate``: bytes in the last second."""
+    """Two legs that are joined, since ``since`` in the loop's time."""
 
     first: Connection
     second: Connection
@@ -43,8 +43,17 @@ class Pair:
     budget: Budget
     """Its own, beside that of all pairs."""
     meter: Meter
+    last: float
+    """When it was last seen that it had carried something."""
     rate: int = 0
+    """Bytes in the last second."""
     seen: int = 0
+
+    def look(self, now: float) -> None:
+        """Called each second."""
+        self.rate, self.seen = self.meter.carried - self.seen, self.meter.carried
+        if self.rate:
+            self.last = now
 
     def limit(self, bandwidth: Bandwidth) -> None:
         """It may carry so much from now on."""
@@ -108,8 +117,8 @@ class Relay:
             parked.over.set_result(None)
         idle = self.bandwidth.idle
         for pair in self.pairs.values():
-            pair.rate, pair.seen = pair.meter.carried - pair.seen, pair.meter.carried
-            if idle is not None and now - pair.meter.last >= idle:
+            pair.look(now)
+            if idle is not None and now - pair.last >= idle:
                 pair.hang_up()
 
     async def serve(self, leg: int, connection: Connection) -> None:
@@ -163,8 +172,8 @@ class Relay:
 
     async def _join(self, other: int, number: int, first: _Parked, second: Connection, peer_id: str) -> None:
         budget = Budget(None)
-        meter = Meter((self._total, budget))
-        pair = Pair(first.connection, second, peer_id, meter.last, budget, meter)
+        meter, now = Meter((self._total, budget)), asyncio.get_running_loop().time()
+        pair = Pair(first.connection, second, peer_id, now, budget, meter, now)
         self.pairs[number] = pair
         try:
             pair.limit(self.bandwidth)

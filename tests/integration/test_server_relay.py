@@ -199,8 +199,8 @@ async def test_without_a_descriptor_for_a_pipe_one_pair_ends_and_others_come(
             async with Stream(running.base + 1) as one, Stream(running.base + 1) as two:
                 arrive(one, running)
                 arrive(two, running)
-                one.writer.write(b"x")
-                assert await two.ended()
+                one.writer.write(bytes(MIB))
+                assert len(await two.reader.read()) < MIB
         await until(lambda: running.connections == 0)
         async with Stream(running.base + 1) as one, Stream(running.base + 1) as two:
             arrive(one, running, "another")
@@ -341,8 +341,8 @@ async def test_an_idle_pair_ends_where_the_operator_says_so(server: MakeServer, 
         one.writer.write(b"!")
         assert await two.reader.readexactly(1) == b"!"
         (pair,) = running.pairs
-        running.sweep(pair.meter.last + 99.9)
+        running.sweep(pair.last + 99.9)
         assert running.pairs == [pair]
-        running.sweep(pair.meter.last + 100.1)  # 100.0 may be rounded down
+        running.sweep(pair.last + 100.1)  # 100.0 may be rounded down
         assert await one.ended()
         assert await two.ended()

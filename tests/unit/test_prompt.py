@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import itertools
 import socket
 import threading
 from collections.abc import Callable, Coroutine, Iterator
@@ -160,6 +162,35 @@ def test_an_error_of_who_is_called_is_told_and_ends_nothing(
         unwatch()
 
     run(main)
+
+
+@both_loops
+def test_who_is_ready_beside_one_that_fails_is_called_all_the_same(run: Run) -> None:
+    pairs = [socket.socketpair() for _ in range(5)]
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: None)
+        heard: asyncio.Queue[bytes] = asyncio.Queue()
+
+        def serve(near: socket.socket) -> bool:
+            text = near.recv(10)
+            if text == b"fail":
+                raise ValueError
+            heard.put_nowait(text)
+            return False
+
+        for near, far in pairs:
+            near.setblocking(False)
+            far.send(b"fail" if near is pairs[2][0] else b"heard")
+        unwatches = [watch(near.fileno(), functools.partial(serve, near)) for near, _ in pairs]
+        assert [await heard.get() for _ in range(4)] == [b"heard"] * 4
+        for unwatch in unwatches:
+            unwatch()
+
+    run(main)
+    for end in itertools.chain(*pairs):
+        end.close()
 
 
 @needs_epoll

@@ -175,6 +175,34 @@ async def test_random_sizes_arrive_whole_through_small_buffers(name: PumpName) -
 
 
 @each_pump
+async def test_messages_that_a_full_sink_does_not_take_follow_in_order(name: PumpName) -> None:
+    sent = b""
+    async with carried(name) as way:
+        for sock in (way.sink, way.exit):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * KIB)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * KIB)
+        for number in range(200):  # each by itself, many more than fit
+            message = b"%04d" % number * 250
+            way.entrance.send(message)
+            sent += message
+            for _ in range(4):
+                await asyncio.sleep(0)
+        assert await way.hear(len(sent)) == sent
+        way.entrance.send(b"the next one")
+        assert await way.hear(12) == b"the next one"
+
+
+@each_pump
+async def test_messages_and_masses_in_turn_arrive_whole(name: PumpName) -> None:
+    async with carried(name) as way:
+        for size in (1, 4095, 4096, 4097, 1, 200 * KIB, 1, 4096, 1, 4095):
+            text = os.urandom(size)
+            sending = asyncio.create_task(asyncio.get_running_loop().sock_sendall(way.entrance, text))
+            assert await way.hear(size) == text
+            await sending
+
+
+@each_pump
 async def test_a_sink_that_breaks_while_it_is_full_is_an_error(name: PumpName) -> None:
     async with carried(name) as way:
         assert await way.fill()

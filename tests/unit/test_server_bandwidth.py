@@ -24,7 +24,7 @@ async def test_a_pair_is_as_slow_as_its_slower_leg(first: Endpoint, second: Endp
     budget = Budget(None)
     meter = Meter([budget])
     legs = [SimpleNamespace(remote=remote) for remote in (first, second)]
-    pair = Pair(*legs, "an id", 0.0, budget, meter)  # type: ignore[arg-type]
+    pair = Pair(*legs, "an id", 0.0, budget, meter, 0.0)  # type: ignore[arg-type]
     assert meter.piece(10**6) == 10**6
     pair.limit(bandwidth)
     assert budget.limit == limit
