@@ -7,9 +7,10 @@ line; hbbr's ``blocklist.txt`` is such a file.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from rdpeer.errors import UsageError
@@ -17,8 +18,14 @@ from rdpeer.store.files import read_text
 from rdpeer.values import PeerId, printable
 
 
+_REMEMBERED = 65536
+
+
 class Blocks:
     """``any`` is False while there is nothing to look for."""
+
+    has_ip: Callable[[str], bool]
+    """Whether it has the address, as text. It is asked for each datagram, so the answers are remembered."""
 
     def __init__(self, entries: Iterable[str] = ()) -> None:
         self.set(entries)
@@ -34,10 +41,10 @@ class Blocks:
                 shift = network.max_prefixlen - network.prefixlen
                 networks[network.version, shift].add(int(network.network_address) >> shift)
         self._ids, self._networks = ids, dict(networks)
+        self.has_ip = functools.lru_cache(_REMEMBERED)(self._has_ip)
         self.any = bool(ids or networks)
 
-    def has_ip(self, ip: str) -> bool:
-        """``ip`` is an address, as text."""
+    def _has_ip(self, ip: str) -> bool:
         address = ipaddress.ip_address(ip.partition("%")[0])
         address = getattr(address, "ipv4_mapped", None) or address
         number = int(address)

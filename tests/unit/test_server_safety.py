@@ -56,6 +56,13 @@ def test_addresses_and_networks(entry: str, blocked: str, free: str) -> None:
     assert (blocks.has_ip(blocked), blocks.has_ip(free)) == (True, False)
 
 
+def test_what_was_asked_before_is_answered_by_the_list_of_now() -> None:
+    blocks = Blocks(["192.0.2.7"])
+    for listed in ("192.0.2.7", "192.0.2.8", "192.0.2.7"):
+        blocks.set([listed])
+        assert [ip for ip in ("192.0.2.7", "192.0.2.8") if blocks.has_ip(ip)] == [listed]
+
+
 def test_what_is_no_address_is_an_id() -> None:
     blocks = Blocks()
     assert not blocks.any
