@@ -13,6 +13,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import functools
+import mmap
 import socket
 import struct
 import sys
@@ -75,7 +76,7 @@ class Rows:
             ctypes.c_void_p,
         )
         self._send.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int)
-        self._datagrams = memoryview(bytearray(_ROW * _LONGEST))
+        self._datagrams = mmap.mmap(-1, _ROW * _LONGEST)  # a slice of it is bytes, and copied once
         self._names = bytearray(_ROW * _NAME.size)
         self._reply = memoryview(bytearray(_LONGEST))  # never moves: a longer answer is a ValueError
         data, names = _address(self._datagrams), _address(self._names)
@@ -113,9 +114,10 @@ class Rows:
         all_answered = True
         lengths = self._lengths[:count].tolist()
         names = _NAME.iter_unpack(self._names)
+        datagrams = self._datagrams
         for at, (length, (name,)) in enumerate(zip(lengths, names, strict=False)):
             start = at * _LONGEST
-            reply = answer(self._datagrams[start : start + length].tobytes(), _source(name), now)
+            reply = answer(datagrams[start : start + length], _source(name), now)
             if reply is not run:
                 self._send_run(run, begin, at)
                 run, begin = reply, at
@@ -150,7 +152,7 @@ def _lengths(messages: ctypes.Array[_Message]) -> memoryview:
     return words[_Message.length.offset // 4 :: ctypes.sizeof(_Message) // 4]
 
 
-def _address(buffer: bytearray | memoryview) -> int:
+def _address(buffer: bytearray | memoryview | mmap.mmap) -> int:
     return ctypes.addressof(ctypes.c_char.from_buffer(buffer))
 
 
