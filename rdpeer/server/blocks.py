@@ -17,7 +17,6 @@ from rdpeer.errors import UsageError
 from rdpeer.store.files import read_text
 from rdpeer.values import PeerId, printable
 
-
 _REMEMBERED = 65536
 
 
