@@ -195,11 +195,16 @@ class WebAddress(ServerAddress):
     @classmethod
     def of_relay(cls, relay: ServerAddress, scheme: str) -> Self:
         """Where stock looks for the WebSocket of a relay that is named by its TCP port: at an IP literal
-        two ports above it, without TLS; at a name behind its reverse proxy."""
+        at its own port; at a name behind its reverse proxy."""
         try:
             ipaddress.ip_address(relay.host)
         except ValueError:
             return cls(relay.host, _WEB_PORTS[scheme], scheme, RELAY_PATH)
+        return cls.beside(relay)
+
+    @classmethod
+    def beside(cls, relay: ServerAddress) -> Self:
+        """A relay's own WebSocket port: two above its TCP port, without TLS."""
         return cls(relay.host, relay.port + _WEB_OFFSET, "ws")
 
     @classmethod

@@ -91,6 +91,8 @@ class Relays:
             return relay
         if self._is_here(relay):
             return self._web.offset(1)
+        if not self._web.path:  # no reverse proxy stands before the server, so none before this one
+            return WebAddress.beside(relay)
         return WebAddress.of_relay(relay, self._web.scheme)
 
     def ours(self, named: str) -> ServerAddress:

@@ -99,6 +99,22 @@ def test_a_server_on_the_web_has_its_relays_there(named: str, reached: str) -> N
     assert str(relays.reach(relays.read(named))) == reached
 
 
+@pytest.mark.parametrize(
+    ("named", "reached"),
+    [
+        ("", "ws://203.0.113.5:21119"),
+        ("203.0.113.9:5001", "ws://203.0.113.9:5003"),
+        ("rs.example", "ws://rs.example:21119"),
+        ("rs.example:5001", "ws://rs.example:5003"),
+    ],
+)
+def test_where_no_proxy_stands_before_the_server_none_stands_before_its_relays(
+    named: str, reached: str
+) -> None:
+    relays = Relays(ServerAddress.parse("ws://203.0.113.5:21118"))
+    assert str(relays.reach(relays.read(named))) == reached
+
+
 def test_the_configured_relay_is_reached_as_it_is_configured() -> None:
     by_web = Relays(ServerAddress("rs.example"), ServerAddress.parse_relay("wss://relay.example"))
     assert by_web.ours("") == ServerAddress("relay.example", 21117)
