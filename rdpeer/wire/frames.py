@@ -128,7 +128,8 @@ class FrameReader:
     _needed = 0
 
     def _make_room(self) -> None:
-        """Moves what is left to the front, and grows the buffer where one frame is larger than it."""
+        """Moves what is left to the front, and doubles a full buffer where one frame is larger than it: a
+        frame that was only announced takes no memory."""
         left = self._end - self._start
         if not left:
             self._start = self._end = 0
@@ -136,7 +137,7 @@ class FrameReader:
             with memoryview(self._buffer) as view:  # one move; a slice of the buffer would be a copy first
                 view[:left] = view[self._start : self._end]
             self._start, self._end = 0, left
-        wanted = max(self._needed, self._end + _MAX_HEADER)
-        if wanted > len(self._buffer):
+        if self._end + _MAX_HEADER > len(self._buffer):
+            wanted = max(min(self._needed, 2 * len(self._buffer)), self._end + _MAX_HEADER)
             self._buffer.extend(bytes(wanted - len(self._buffer)))
         self._needed = 0

@@ -76,6 +76,21 @@ def test_a_frame_larger_than_the_buffer() -> None:
     assert reader.receive(encode_frame(payload) + encode_frame(b"next")) == [payload, b"next"]
 
 
+def test_a_long_frame_takes_no_more_than_twice_what_has_come_of_it() -> None:
+    reader, payload, come = FrameReader(10_000_000), bytes(5_000_000), 0
+    for piece in cut(encode_frame(payload), [5, 100, 4_000, 70_000, 800_000, 3_000_000]):
+        got, come = reader.receive(piece), come + len(piece)
+        assert sizeof(reader) <= max(64 * 1024, 2 * come)
+    assert got == [payload]
+
+
+def sizeof(reader: FrameReader) -> int:
+    """Bytes of its buffer, what it holds included."""
+    with reader.writable() as room:
+        assert isinstance(room.obj, bytearray)
+        return len(room.obj)
+
+
 def test_reading_into_the_buffer_itself() -> None:
     reader = FrameReader(LIMIT)
     stream = encode_frame(b"one") + encode_frame(b"two")[:2]
