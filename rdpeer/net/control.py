@@ -92,9 +92,8 @@ async def ask(path: Path, question: Row) -> list[Row]:
 
 async def _serve_one(sock: socket.socket, answer: Answer) -> None:
     reader, writer = await asyncio.open_unix_connection(sock=sock, limit=_LONGEST_QUESTION)
-    with suppress(
-        OSError, ValueError
-    ):  # gone, silent, too long, or no JSON: whoever it is has our user's rights
+    # Gone, silent, too long, or no JSON: whoever it is has our user's rights.
+    with suppress(OSError, ValueError, RecursionError):
         async with asyncio.timeout(_PATIENCE):
             question = json.loads(await reader.readline())
         async for row in _answered(question, answer):

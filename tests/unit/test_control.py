@@ -91,7 +91,9 @@ async def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
         control.listen(tmp_path / "none" / "s")
 
 
-@pytest.mark.parametrize("said", [b"", b"\n", b"{", b"\xff\n", b"x" * 100_000, b'{"do":'])
+@pytest.mark.parametrize(
+    "said", [b"", b"\n", b"{", b"\xff\n", b"x" * 100_000, b'{"do":', b"[" * 60_000 + b"\n"]
+)
 async def test_what_is_no_question_ends_the_connection(tmp_path: Path, said: bytes) -> None:
     async with served(tmp_path / "s"):
         reader, writer = await asyncio.open_unix_connection(str(tmp_path / "s"))
