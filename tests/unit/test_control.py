@@ -30,7 +30,7 @@ async def answer(question: Row) -> AsyncIterator[Row]:
 
 
 @asynccontextmanager
-async def served(path: Path) -> AsyncIterator[None]:
+async def served(path: Path, answer: control.Answer = answer) -> AsyncIterator[None]:
     listener = control.listen(path)
     serving = asyncio.create_task(control.serve(listener, answer))
     try:
@@ -50,6 +50,27 @@ async def test_answers_come_in_order_and_errors_as_errors(tmp_path: Path) -> Non
         with pytest.raises(UsageError, match="no way") as raised:
             await control.ask(path, {"do": "fail"})
         assert raised.value.hint == "another one"
+
+
+async def test_a_long_answer_leaves_others_their_turn(tmp_path: Path) -> None:
+    rows_of_turns = [0]
+
+    async def long(question: Row) -> AsyncIterator[Row]:
+        for _ in range(1000):
+            rows_of_turns[-1] += 1
+            yield {}  # so short that the system takes many at once, and nothing waits for the reader
+
+    async def others() -> None:
+        while True:
+            await asyncio.sleep(0)
+            rows_of_turns.append(0)
+
+    async with served(tmp_path / "s", long):
+        turning = asyncio.create_task(others())
+        assert len(await control.ask(tmp_path / "s", {})) == 1000
+        turning.cancel()
+        await asyncio.wait([turning])
+    assert max(rows_of_turns) <= 100
 
 
 async def test_a_bug_in_one_answer_ends_that_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
