@@ -161,15 +161,15 @@ class Operator:
     async def block(self, entry: str) -> None:
         """An address, a network or an ID is not served from now on."""
         entry = _checked(entry)
+        self.options.read_blocklist()  # for its error
         await self._write(lambda database: database.block(entry))
         self.blocked.add(entry)
         self._apply_blocks(self.options.read_blocklist())
 
     async def unblock(self, entry: str) -> None:
-        entry = _checked(entry)
+        entry, listed = _checked(entry), self.options.read_blocklist()
         if entry not in self.blocked:
-            in_file = entry in self.options.read_blocklist()
-            raise UsageError(f"{entry} is blocked by the file" if in_file else f"{entry} is not blocked")
+            raise UsageError(f"{entry} is {'blocked by the file' if entry in listed else 'not blocked'}")
         await self._write(lambda database: database.unblock(entry))
         self.blocked.discard(entry)
         self._apply_blocks(self.options.read_blocklist())

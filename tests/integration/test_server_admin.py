@@ -136,6 +136,19 @@ async def test_a_block_counts_at_once_and_after_a_restart(server: MakeServer, tm
             await ask(tmp_path, "block", entry="no")
 
 
+async def test_where_the_list_cannot_be_read_nothing_is_blocked_or_unblocked(
+    server: MakeServer, tmp_path: Path
+) -> None:
+    async with server(data_dir=tmp_path) as running:
+        await ask(tmp_path, "block", entry=PEER)
+        (tmp_path / "blocklist.txt").write_text("what\n")
+        for do, entry in (("block", "192.0.2.1"), ("unblock", PEER)):
+            with pytest.raises(UsageError, match=r"blocklist\.txt:1"):
+                await ask(tmp_path, do, entry=entry)
+        assert running.operator.blocked == {PEER}
+        assert await running.operator.disk.do(lambda database: database.blocks()) == [PEER]
+
+
 async def test_a_newcomer_is_approved_and_removed(server: MakeServer, tmp_path: Path) -> None:
     async with server(data_dir=tmp_path, enrol=Mode.APPROVE) as running:
         with Datagrams(running) as peer:
