@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass
 from typing import Self
 
 from rdpeer.values.text import printable
+
+_LITERAL = re.compile(r"[^%]*(?:%[A-Za-z0-9_.:@-]+)?")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -30,7 +33,7 @@ class Endpoint:
         host, port = split_host_port(text)
         if port is None:
             raise ValueError(f"no port in {text!r}")
-        return cls(str(ipaddress.ip_address(host)), port)
+        return cls(str(ip_literal(host)), port)
 
     @property
     def address(self) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
@@ -68,3 +71,10 @@ def split_host_port(text: str) -> tuple[str, int | None]:
 def join_host_port(host: str, port: int) -> str:
     """``host:port`` with a v6 literal in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def ip_literal(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """An IP address. The zone behind a ``%``, for which ipaddress takes any text, is an interface's name."""
+    if not _LITERAL.fullmatch(text):
+        raise ValueError(f"not an IP address: {printable(text)!r}")
+    return ipaddress.ip_address(text)

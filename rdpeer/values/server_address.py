@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Self
 
-from rdpeer.values.endpoint import join_host_port, split_host_port
+from rdpeer.values.endpoint import ip_literal, join_host_port, split_host_port
 from rdpeer.values.text import printable
 
 BASE_PORT = 21116
@@ -33,7 +33,7 @@ class ServerAddress:
     def __post_init__(self) -> None:
         if not _HOST.fullmatch(self.host):
             try:
-                ipaddress.ip_address(self.host)
+                ip_literal(self.host)
             except ValueError:
                 raise ValueError(f"not a host name or IP address: {printable(self.host)!r}") from None
         if not 0 < self.port < 65536:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import unicodedata
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -110,6 +111,7 @@ def test_what_is_no_endpoint(text: str) -> None:
         ("10.0.0.1", "10.0.0.1", 21116),
         ("fd77::3", "fd77::3", 21116),
         ("[fd77::3]:5", "fd77::3", 5),
+        ("[fe80::1%br-lan.7]:5", "fe80::1%br-lan.7", 5),
     ],
 )
 def test_server_addresses(text: str, host: str, port: int) -> None:
@@ -125,6 +127,15 @@ def test_server_addresses(text: str, host: str, port: int) -> None:
 def test_what_is_no_server_address(text: str) -> None:
     with pytest.raises(ValueError):
         ServerAddress.parse(text)
+
+
+@pytest.mark.parametrize("parse", [ServerAddress.parse, Endpoint.parse])
+@pytest.mark.parametrize("zone", ["\x1b[2J", "eth0\n", "a b", "\u202e"])
+def test_the_zone_of_an_address_is_an_interfaces_name(parse: Callable[[str], object], zone: str) -> None:
+    with pytest.raises(ValueError) as refused:
+        parse(f"[fe80::1%{zone}]:9")
+    assert str(refused.value).isprintable()
+    assert str(parse("[fe80::1%br-lan.7]:9")) == "[fe80::1%br-lan.7]:9"
 
 
 @pytest.mark.parametrize(
