@@ -76,7 +76,8 @@ def _link_fields(query: str, known: set[str]) -> dict[str, str]:
     fields: dict[str, str] = {}
     for part in filter(None, query.split("&")):
         name, equals, value = part.partition("=")
-        if not equals or name not in known or name in fields:
+        value = unquote(value)
+        if not equals or name not in known or name in fields or not value.isprintable():
             raise ValueError(f"cannot read {printable(part)!r} in the server link")
-        fields[name] = unquote(value)
+        fields[name] = value
     return fields

@@ -276,6 +276,8 @@ def test_a_link_without_a_port_means_the_relay_beside_it() -> None:
         "rdpeer://a?key=x&key=y",
         "rdpeer://a?colour=red",
         "rdpeer://a?key",
+        "rdpeer://a?key=%1b[2J",
+        "rdpeer://a?key=\udcff",
     ],
 )
 def test_what_is_no_server_link(text: str) -> None:
