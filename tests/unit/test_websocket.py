@@ -294,6 +294,20 @@ REQUEST = (
 )
 
 
+@pytest.mark.parametrize("behind", [b"\x82\x00", b"\x88\x80mask"], ids=["no frame", "a close frame"])
+async def test_who_asks_for_no_websocket_and_sends_the_end_of_one_behind_it_is_not_let_in(
+    behind: bytes,
+) -> None:
+    stream, wire = WebSocketStream(ServerProtocol(), 4096), Wire()
+    stream.connection_made(wire)
+    said = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n" + behind
+    stream.get_buffer(-1)[: len(said)] = said
+    stream.buffer_updated(len(said))
+    assert not stream.accept(await stream.request())
+    stream.abort()
+    wire.get_extra_info("socket").close()
+
+
 @given(st.lists(st.binary(max_size=200)), st.booleans())
 def test_any_bytes_give_payloads_or_an_error_of_ours(pieces: list[bytes], let_in: bool) -> None:
     async def feed() -> None:

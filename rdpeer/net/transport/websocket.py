@@ -12,6 +12,7 @@ import contextlib
 import socket
 import ssl
 from collections import deque
+from http import HTTPStatus
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidStatus
@@ -134,7 +135,10 @@ class WebSocketStream(asyncio.BufferedProtocol, FrameStream):
         whoever asked has gone already: by TLS both may come at once."""
         assert isinstance(self._protocol, ServerProtocol)  # noqa: S101 - for the type checker
         if self._protocol.state is State.CONNECTING:
-            self._protocol.send_response(self._protocol.accept(request))
+            response = self._protocol.accept(request)
+            if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS and (self._error or self._ended):
+                return False  # what came behind the request ended it: there is no way to answer any more
+            self._protocol.send_response(response)
             self._flush()
         return self._protocol.state is State.OPEN
 
