@@ -46,7 +46,11 @@ class ProxyAddress:
         host, port = split_host_port(place)
         server = ServerAddress(host.lower(), _PORTS[scheme] if port is None else port)
         proxy = cls(scheme, server.host, server.port, unquote(user), unquote(password))
-        if max(len(proxy.user.encode()), len(proxy.password.encode())) > 255 or ":" in proxy.user:
+        try:
+            longest = max(len(proxy.user.encode()), len(proxy.password.encode()))
+        except UnicodeEncodeError:
+            raise ValueError("a proxy's user and password are not valid text") from None
+        if longest > 255 or ":" in proxy.user:
             raise ValueError("a proxy's user and password have at most 255 bytes, the user no colon")
         return proxy
 

@@ -23,7 +23,10 @@ def test_proxies(text: str, shown: str, password: str) -> None:
     assert not password or password not in repr(proxy)
 
 
-@pytest.mark.parametrize("text", ["ftp://h", "socks5://", "http://@h", "socks5://a%3Ab:c@h", "socks5://h:0"])
+@pytest.mark.parametrize(
+    "text", ["ftp://h", "socks5://", "http://@h", "socks5://a%3Ab:c@h", "socks5://h:0", "http://a:\udcff@h"]
+)
 def test_what_is_no_proxy(text: str) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError) as refused:
         ProxyAddress.parse(text)
+    assert not isinstance(refused.value, UnicodeError), "said in words"
