@@ -82,10 +82,15 @@ def read_list(path: Path) -> list[str]:
 
 
 def _network(entry: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
-    """None for what is none; a v4-mapped one is the v4 one, as ``has_ip`` takes addresses."""
+    """None for what is none; a v4-mapped one is the v4 one, and a zone does not count, as ``has_ip`` takes
+    addresses."""
     try:
         network = ipaddress.ip_network(entry, strict=False)
     except ValueError:
         return None
-    mapped = network.network_address.ipv4_mapped if network.version == 6 and network.prefixlen >= 96 else None
-    return ipaddress.IPv4Network((mapped, network.prefixlen - 96)) if mapped else network
+    if network.version == 4:
+        return network
+    mapped = network.network_address.ipv4_mapped if network.prefixlen >= 96 else None
+    if mapped:
+        return ipaddress.IPv4Network((mapped, network.prefixlen - 96))
+    return ipaddress.IPv6Network((int(network.network_address), network.prefixlen))

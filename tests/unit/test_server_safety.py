@@ -46,6 +46,7 @@ def ask(registrations: Registrations, datagram: bytes, now: float = 0.0) -> byte
         ("2001:db8::/32", "2001:db8:5::1", "2001:db9::"),
         ("2001:db8::1", "2001:db8::1", "2001:db8::2"),
         ("fe80::/10", "fe80::1%eth0", "::ffff:192.0.2.7"),
+        ("fe80::1%eth0", "fe80::1%eth1", "fe80::2"),
         ("192.0.2.7", "::ffff:192.0.2.7", "::192.0.2.7"),
         ("::ffff:192.0.2.7", "192.0.2.7", "192.0.2.8"),
         ("::ffff:192.0.2.7/120", "::ffff:192.0.2.255", "192.0.3.0"),
@@ -54,6 +55,13 @@ def ask(registrations: Registrations, datagram: bytes, now: float = 0.0) -> byte
 def test_addresses_and_networks(entry: str, blocked: str, free: str) -> None:
     blocks = Blocks([entry, "612345678"])
     assert (blocks.has_ip(blocked), blocks.has_ip(free)) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("entry", "listed"), [("fe80::1%\x1b[2J", "fe80::1"), ("fe80::%eth0/64", "fe80::/64"), ("::1", "::1")]
+)
+def test_entries_have_one_form_that_may_be_shown(entry: str, listed: str) -> None:
+    assert normal(entry) == normal(listed) == listed
 
 
 def test_what_was_asked_before_is_answered_by_the_list_of_now() -> None:
