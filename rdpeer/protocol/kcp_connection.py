@@ -154,6 +154,8 @@ class KcpConnection:
         """What is to be sent now."""
         if self._state is _State.OPEN:
             self._watch(now)
+        if self.lost is not None:
+            return []
         if self._closing and not self._finished and self._kcp.outward.idle:
             self._finished = True
             self._start_repeating(now)

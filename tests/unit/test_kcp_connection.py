@@ -370,6 +370,16 @@ def test_an_abort_tells_the_other_end():
     assert machine.abort() == []
 
 
+@pytest.mark.parametrize("established_first", [True, False])
+def test_one_that_was_lost_says_nothing_more(established_first):
+    machine = established("connector") if established_first else KcpConnection.connecting(CONVERSATION, 0.0)
+    if established_first:
+        machine.receive(NAME + b"\x20\x00", 1000.0)
+    machine.close()
+    machine.abort()
+    assert machine.poll(1001.0) == []
+
+
 def test_silence_is_the_end_and_any_answer_is_none():
     machine = established("connector")
     machine.receive(segments((wire.PUSH, 0, b"a")), 1000.0)
