@@ -90,7 +90,10 @@ def relays(context: click.Context) -> None:
 @click.argument("entry", metavar="ADDRESS|NETWORK|ID")
 @click.pass_context
 def block(context: click.Context, entry: str) -> None:
-    """Serve an address, a network or an ID no more; its connections end."""
+    """Serve an address, a network or an ID no more.
+
+    Its connections end.
+    """
     _ask(context, "block", entry=entry)
 
 
@@ -98,7 +101,7 @@ def block(context: click.Context, entry: str) -> None:
 @click.argument("entry", metavar="ADDRESS|NETWORK|ID")
 @click.pass_context
 def unblock(context: click.Context, entry: str) -> None:
-    """Serve it again."""
+    """Serve what was blocked again."""
     _ask(context, "unblock", entry=entry)
 
 
@@ -121,7 +124,7 @@ def remove(context: click.Context, peer: str) -> None:
 @admin("reload")
 @click.pass_context
 def reload(context: click.Context) -> None:
-    """Have the server read its configuration and lists again, as SIGHUP does."""
+    """Read configuration and lists again, as SIGHUP does."""
     _ask(context, "reload")
 
 
@@ -129,9 +132,9 @@ def reload(context: click.Context) -> None:
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.pass_context
 def backup(context: click.Context, folder: Path) -> None:
-    """Copy keys and peers to the new FOLDER, which then is a data folder itself.
+    """Copy keys and peers to a new FOLDER.
 
-    The server may run, or not.
+    It can serve as a data folder. The server may run, or not.
     """
     from rdpeer.net.control import NobodyListens
     from rdpeer.server import offline
@@ -171,7 +174,7 @@ def rotate(context: click.Context, days: float | None, now: bool) -> None:
     """Make a new key pair, and print its public key.
 
     For a while the old key counts as well, and whoever names it gets answers that are
-    signed with it; give the peers the new one meanwhile.
+    signed with it; give the peers the new one meanwhile. The key before the old one is gone.
     """
     from rdpeer.net.control import NobodyListens
     from rdpeer.server import offline
@@ -190,9 +193,10 @@ def rotate(context: click.Context, days: float | None, now: bool) -> None:
 @click.argument("server", metavar="[HOST[:PORT]]", required=False)
 @click.pass_context
 def check(context: click.Context, server: str | None) -> int:
-    """Ask each port of a server, this one or another, and tell whether it answers.
+    """Ask each port of a server whether it answers.
 
-    Ends with 0 if all do, with 3 if one does not: a health check for Docker, systemd and monitors.
+    Of this one, or of another. Ends with 0 if all do, with 3 if one does not: a health
+    check for Docker, systemd and monitors.
     """
     from rdpeer.server.check import check, own_address
     from rdpeer.values import ServerAddress
