@@ -396,6 +396,7 @@ async def test_raw_bytes_on_a_framed_leg_end_the_pair(
 async def test_an_idle_pair_ends_when_it_is_told_to(server: MakeServer, kinds: tuple[bool, bool]) -> None:
     async with server(relay_idle=60.0) as running, legs(running, *kinds) as (one, two):
         now = asyncio.get_running_loop().time()
+        running.sweep(now)  # what joined them was heard
         running.sweep(now + 50)
         assert running.connections == 2
         running.sweep(now + 70)
