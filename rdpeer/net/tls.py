@@ -28,17 +28,19 @@ def unverified_tls() -> ssl.SSLContext:
 def server_tls(certificate: Path, key: Path) -> ssl.SSLContext:
     """``certificate`` with its chain, and its ``key``, both PEM. UsageError where they cannot be used."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    load_certificate(context, certificate, key)
-    return context
-
-
-def load_certificate(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
-    """Reads the files anew; connections made from here on are shown what is in them. UsageError as above."""
     try:
         context.load_cert_chain(certificate, key, password=_no_password)
     except (OSError, ValueError) as error:
         reason = reason_of(error) if isinstance(error, OSError) else str(error)
         raise UsageError(f"the certificate {certificate} cannot be used with {key}: {reason}") from None
+    return context
+
+
+def load_certificate(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
+    """Reads the files anew; connections made from here on are shown what is in them. UsageError as above, and
+    nothing has changed."""
+    server_tls(certificate, key)  # for its error: where only one of them fits, ``context`` would have neither
+    context.load_cert_chain(certificate, key)
 
 
 def reason_of(error: OSError) -> str:

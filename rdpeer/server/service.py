@@ -149,11 +149,10 @@ class Server:
     def reload(self) -> None:
         """Reads the configuration again, and does as it says. UsageError, and no change, where it is bad."""
         new = self._read_options()
+        new.tls()  # for its error, before anything changes
+        self.operator.apply(new)
         if self._tls and new.tls_cert and new.tls_key:
             load_certificate(self._tls, new.tls_cert, new.tls_key)
-        else:
-            new.tls()  # for its error: these files count after a restart
-        self.operator.apply(new)
         self._proxies.set(new.trust_proxy)
         if self._rendezvous:
             self._rendezvous.broker.always_relay = new.always_use_relay

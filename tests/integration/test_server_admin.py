@@ -21,6 +21,7 @@ from rdpeer.net import control
 from rdpeer.net.budget import Budget
 from rdpeer.net.control import Row
 from rdpeer.net.ports import bind_ports
+from rdpeer.net.tls import client_tls
 from rdpeer.server import Server, ServerOptions, check, offline, operator
 from rdpeer.server.admin import SOCKET, request
 from rdpeer.server.enrolment import Mode
@@ -315,6 +316,33 @@ async def test_a_reload_takes_what_can_change_and_names_the_rest(
         (tmp_path / "blocklist.txt").write_text("what\n")
         with pytest.raises(UsageError, match=r"blocklist\.txt:1"):
             await ask(tmp_path, "reload")
+
+
+async def test_a_reload_that_is_refused_changes_nothing(tmp_path: Path) -> None:
+    files = tls.make(tmp_path)
+    options = ServerOptions(tmp_path, 0, (HOST,), tls_cert=files.cert, tls_key=files.key)
+    async with Server(options, lambda: options) as running:
+        before, old_key = await shown(running, files), files.key.read_bytes()
+        tls.make(tmp_path)
+        options, new_key = dataclasses.replace(options, enrol=Mode.CLOSED), files.key.read_bytes()
+        for file, wrong, right in ((files.key, old_key, new_key), (tmp_path / "blocklist.txt", b"what", b"")):
+            file.write_bytes(wrong)
+            with pytest.raises(UsageError):
+                running.reload()
+            assert (await shown(running, files), running.operator.enrolment.mode) == (before, Mode.OPEN)
+            file.write_bytes(right)
+        running.reload()
+        assert await shown(running, files) != before
+        assert running.operator.enrolment.mode is Mode.CLOSED
+
+
+async def shown(running: Server, files: tls.Tls) -> bytes | None:
+    """The certificate at a WebSocket port."""
+    trust = client_tls(str(files.ca))
+    _, writer = await asyncio.open_connection(HOST, running.base + 2, ssl=trust)
+    certificate: bytes | None = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    writer.transport.abort()
+    return certificate
 
 
 async def test_a_reload_tells_what_waits_for_a_restart_until_there_is_one(

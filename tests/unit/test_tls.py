@@ -43,6 +43,16 @@ async def test_a_new_certificate_is_shown_without_a_restart(tmp_path: Path) -> N
     assert await shown(context, tls.ca) == ["new.example"]
 
 
+async def test_a_certificate_whose_key_is_not_there_yet_leaves_the_old_one(tmp_path: Path) -> None:
+    tls = make(tmp_path, "old.example")
+    context, key = server_tls(tls.cert, tls.key), tls.key.read_bytes()
+    make(tmp_path, "new.example")
+    tls.key.write_bytes(key)
+    with pytest.raises(UsageError, match="key values mismatch"):
+        load_certificate(context, tls.cert, tls.key)
+    assert await shown(context, tls.ca) == ["old.example"]
+
+
 def test_files_that_cannot_be_used_are_named_with_the_reason(tmp_path: Path) -> None:
     tls = make(tmp_path)
     (tmp_path / "other").mkdir()
