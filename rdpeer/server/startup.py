@@ -17,8 +17,9 @@ from rdpeer.server.options import ServerOptions
 log = logging.getLogger(__name__)
 
 _OWN_DESCRIPTORS = 64
-_DESCRIPTORS = 4
-"""Needed for one connection of each service: a rendezvous client's socket, a leg's, and the leg's pipe."""
+_DESCRIPTORS = 5
+"""Needed for one connection of each service: a rendezvous client's socket, a leg's, the leg's pipe, and one
+that has not said yet by HTTP which it wants."""
 
 _FEWEST = 16
 _FEW = 1000

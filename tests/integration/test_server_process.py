@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-from contextlib import AsyncExitStack
+import sys
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import pytest
-from bare_clients import HOST, Stream, message
+from bare_clients import HOST, Stream, message, until
 from server_process import invitation, peer_of, process
 
 from rdpeer.net import control
@@ -71,26 +72,26 @@ def open_files(count: int) -> tuple[str, ...]:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="limits of open files")
-@pytest.mark.parametrize("count", [40, 64, 127])
+@pytest.mark.parametrize("count", [40, 64, 143])
 async def test_too_few_open_files_are_exit_2(tmp_path: Path, count: int) -> None:
     async with process("--port", "0", "--data-dir", str(tmp_path), through=open_files(count)) as running:
         out, err = await running.communicate()
     assert (running.returncode, out) == (2, b"")
     assert err.decode().splitlines() == [
         f"rdpeer: error: {count} open files are too few for a server",
-        "rdpeer: hint: raise the limit (ulimit -n, LimitNOFILE): 64, and 4 a connection",
+        "rdpeer: hint: raise the limit (ulimit -n, LimitNOFILE): 64, and 5 a connection",
     ]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="limits of open files")
 async def test_few_open_files_are_told_and_suffice_for_what_they_allow(tmp_path: Path) -> None:
     async with (
-        process("--port", "0", "--data-dir", str(tmp_path), through=open_files(128)) as running,
+        process("--port", "0", "--data-dir", str(tmp_path), through=open_files(144)) as running,
         AsyncExitStack() as legs,
     ):
         assert running.stderr is not None
         told = await running.stderr.readline()
-        assert told == b"rdpeer: 128 open files: 16 connections of each service, not 16384\n"
+        assert told == b"rdpeer: 144 open files: 16 connections of each service, not 16384\n"
         link = await invitation(running)
         assert link.key is not None
         (status,) = await control.ask(tmp_path / SOCKET, request("status"))
@@ -107,6 +108,45 @@ async def test_few_open_files_are_told_and_suffice_for_what_they_allow(tmp_path:
             await legs.enter_async_context(Stream(link.server.port))
         asker = await legs.enter_async_context(Stream(link.server.port + 1))
         assert await asker.ended()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts pipes in /proc")
+async def test_open_files_suffice_where_all_connections_need_all_they_may(tmp_path: Path) -> None:
+    options = ("--port", "0", "--data-dir", str(tmp_path), "--total-bandwidth", "1e-6")
+    async with process(*options, through=open_files(400)) as running, AsyncExitStack() as opened:
+        assert running.stderr is not None
+        await running.stderr.readline()
+        link = await invitation(running)
+        assert link.key is not None
+        (status,) = await control.ask(tmp_path / SOCKET, request("status"))
+        most = status["limits"]["connections"]
+
+        async def open_all(port: int) -> list[Stream]:
+            return [await opened.enter_async_context(Stream(port)) for _ in range(most)]
+
+        await open_all(link.server.port)
+        await open_all(link.server.port + 2)  # who has not said yet what he wants
+        legs = (await open_all(link.server.port + 1))[: most // 2 * 2]
+        before = pipes(running.pid)
+        for number, leg in enumerate(legs):
+            token = str(number // 2)
+            leg.send(message(request_relay=wire.RequestRelay(uuid=token, licence_key=link.key.text)))
+            leg.writer.write(b"waits in a pipe")
+
+        def ended() -> int:
+            return sum(leg.reader.at_eof() or leg.reader.exception() is not None for leg in legs)
+
+        await until(lambda: pipes(running.pid) == before + 2 * len(legs) or ended() > 0)
+        assert not ended()
+
+
+def pipes(pid: int) -> int:
+    """How many ends of pipes the process has."""
+    count = 0
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed by now
+            count += str(descriptor.readlink()).startswith("pipe:")
+    return count
 
 
 async def test_a_folder_that_cannot_be_made_is_exit_2(tmp_path: Path) -> None:
