@@ -78,7 +78,7 @@ class Operator:
         self.options = dataclasses.replace(options, **{name: getattr(self.options, name) for name in waiting})
         if isinstance(self.keys, NamedKeys):
             self.keys.keys = self.options.demanded_keys
-        self.relays.set(options.relays(self.base))
+        self.relays.set(options.relays)
         self.enrolment.set(options.enrol, keys)
         self.relay.limit(bandwidth)
         self._apply_blocks(listed)

@@ -109,7 +109,7 @@ class ServerOptions:
         try:
             for address in self.bind:
                 ipaddress.ip_address(address)
-            self.relays(BASE_PORT)
+            _ = self.relays
             TrustedProxies(self.trust_proxy)
             if self.address is not None:
                 ServerAddress(self.address)
@@ -169,9 +169,11 @@ class ServerOptions:
     def is_relay(self) -> bool:
         return self.only != "rendezvous"
 
-    def relays(self, base: int) -> tuple[ServerAddress, ...]:
-        """Where the relays are, for a server whose base port is ``base``."""
-        return tuple(ServerAddress.parse(relay, base + 1) for relay in self.relay_servers)
+    @property
+    def relays(self) -> tuple[ServerAddress, ...]:
+        """Where the relays are that peers are told to use. Without a port it is the usual one, as hbbs has it,
+        whatever our own are."""
+        return tuple(ServerAddress.parse(relay, BASE_PORT + 1) for relay in self.relay_servers)
 
     @property
     def demanded_keys(self) -> tuple[PublicKey, ...]:

@@ -200,7 +200,7 @@ class Server:
         options, self._journal = self._options, Journal()
         blocked = database.blocks()
         self._blocks = Blocks([*options.read_blocklist(), *blocked])
-        self._relays = Relays(options.relays(self.base))
+        self._relays = Relays(options.relays)
         self._limits = affordable(options.limits)
         self._receptions = [self._reception(), self._reception()]
         self._relay = self._make_relay(self._receptions[1])
