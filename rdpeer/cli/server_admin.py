@@ -174,7 +174,7 @@ def rotate(context: click.Context, days: float | None, now: bool) -> None:
     """Make a new key pair, and print its public key.
 
     For a while the old key counts as well, and whoever names it gets answers that are
-    signed with it; give the peers the new one meanwhile. The key before the old one is gone.
+    signed with it; give the peers the new one meanwhile. Only then can it be rotated again.
     """
     from rdpeer.net.control import NobodyListens
     from rdpeer.server import offline

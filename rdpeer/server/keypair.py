@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,8 +62,14 @@ def load_or_create(folder: Path, date: Callable[[], float] = wall) -> Keys:
 def rotate(folder: Path, keys: Keys, days: float) -> None:
     """A new pair in ``folder`` and in ``keys``; the old one counts for so many days more.
 
-    With none, it never counts again, whatever the clock says: nothing is left of it.
+    With none, it never counts again, whatever the clock says: nothing is left of it. UsageError where the
+    one before it would be cut short of what was promised to its peers.
     """
+    if days and keys.previous is not None:
+        left = math.ceil((keys.previous.until - keys.date()) / _DAY)
+        raise UsageError(
+            f"the key before this one counts for {left} more days", hint="wait, or --now, if one has leaked"
+        )
     until = keys.date() + days * _DAY if days else _NEVER
     previous, new = Previous(keys.current, until), IdentityKey.generate()
     write_whole(folder / PREVIOUS_FILE, f"{_encoded(previous.key)} {int(previous.until)}\n")

@@ -171,7 +171,7 @@ class ServerOptions:
 
     @property
     def relays(self) -> tuple[ServerAddress, ...]:
-        """Where the relays are that peers are told to use. Without a port it is the usual one, as hbbs has it,
+        """Where the relays are that peers are told to use; without a port at the usual one, as hbbs has it,
         whatever our own are."""
         return tuple(ServerAddress.parse(relay, BASE_PORT + 1) for relay in self.relay_servers)
 

@@ -295,7 +295,7 @@ async def test_a_backup_is_a_data_folder(server: MakeServer, tmp_path: Path) -> 
 def test_a_rotation_without_a_server(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no server's data"):
         offline.rotate(tmp_path / "d", 1.0)
-    first, second = (offline.rotate(tmp_path, 1.0) for _ in range(2))
+    first, second = (offline.rotate(tmp_path, days) for days in (1.0, 0.0))
     assert first != second
     assert (tmp_path / "id_ed25519.pub").read_text() == second.text
 
@@ -304,7 +304,7 @@ async def test_a_reload_takes_what_can_change_and_names_the_rest(
     server: MakeServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     options = ServerOptions(tmp_path, 0, (HOST,))
-    async with Server(options, lambda: options) as running:
+    async with Server(options, lambda: options):
         lists = {"relay_servers": ("r1", "r2"), "enrol": Mode.CLOSED, "single_bandwidth": 8.0}
         options = dataclasses.replace(options, always_use_relay=True, address="vps.example", **lists)
         (tmp_path / "blocklist.txt").write_text("192.0.2.1\n")

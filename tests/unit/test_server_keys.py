@@ -43,6 +43,22 @@ def test_both_keys_count_during_the_overlap(tmp_path: Path) -> None:
     assert (tmp_path / PUBLIC_FILE).read_text() == keys.public.text
 
 
+def test_an_overlap_is_not_cut_short_by_another(tmp_path: Path) -> None:
+    today = Calendar(1000)
+    keys = load_or_create(tmp_path, today)
+    old = keys.public
+    rotate(tmp_path, keys, days=30)
+    today.days = 1029.5
+    with pytest.raises(UsageError, match="counts for 1 more days"):
+        rotate(tmp_path, keys, days=30)
+    assert keys.named(old.text) is not None
+    today.days = 1030
+    rotate(tmp_path, keys, days=30)
+    assert keys.named(old.text) is None
+    rotate(tmp_path, keys, days=0)
+    assert len(keys.counting) == 1
+
+
 def test_a_clock_that_is_ahead_for_a_moment_does_not_end_the_overlap(tmp_path: Path) -> None:
     today = Calendar(1000)
     keys = load_or_create(tmp_path, today)
