@@ -74,6 +74,11 @@ async def ask(path: Path, question: Row) -> list[Row]:
     try:
         with _short(path) as short:
             reader, writer = await asyncio.open_unix_connection(short)
+    except PermissionError:
+        raise UsageError(
+            f"the server with {path.parent} as its data folder is another user's",
+            hint="ask it as that user: sudo -u USER rdpeer server ...",
+        ) from None
     except (OSError, AttributeError):
         raise NobodyListens(f"no server runs with {path.parent} as its data folder") from None
     try:

@@ -52,6 +52,18 @@ async def test_answers_come_in_order_and_errors_as_errors(tmp_path: Path) -> Non
         assert raised.value.hint == "another one"
 
 
+async def test_another_users_server_is_not_taken_for_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refused(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(asyncio, "open_unix_connection", refused)
+    with pytest.raises(UsageError, match="another user's") as raised:
+        await control.ask(tmp_path / "s", {})
+    assert not isinstance(raised.value, NobodyListens)
+
+
 async def test_a_long_answer_leaves_others_their_turn(tmp_path: Path) -> None:
     rows_of_turns = [0]
 
