@@ -57,8 +57,8 @@ _REFUSALS: dict[int, tuple[str, float | None, str | None]] = {
     _Result.NOT_SUPPORT: ("it takes no registrations this way", None, None),
     _Result.SERVER_ERROR: ("it has an internal error", 6.0, None),
     _Result.NOT_DEPLOYED: (
-        "the device is not deployed there",
+        "its operator has to let this device in first",
         30.0,
-        "ask the server's administrator to deploy this device",
+        "ask for it: rdpeer server approve ID, there; RustDesk's own calls it to deploy the device",
     ),
 }

@@ -287,7 +287,7 @@ def test_what_trying_cannot_mend_ends_even_one_that_stays(result: int, text: str
     [
         (pb.RegisterPkResponse.TOO_FREQUENT, 7.0, "too many registrations"),
         (pb.RegisterPkResponse.SERVER_ERROR, 6.0, "it has an internal error"),
-        (pb.RegisterPkResponse.NOT_DEPLOYED, 30.0, "the device is not deployed there"),
+        (pb.RegisterPkResponse.NOT_DEPLOYED, 30.0, "its operator has to let this device in first"),
         (99, 12.0, "refused with unknown result 99"),
     ],
 )
