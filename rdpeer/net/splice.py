@@ -24,6 +24,7 @@ from rdpeer.net.prompt import watch
 _PIPE_BYTES = 1024 * 1024  # twice as fast as 64 KiB, by a third faster than 256 KiB, for one pair
 _MESSAGE = 4096  # what the smallest pipe takes
 _SPARE_PIPES = 16
+_REST = 0.01  # seconds
 _FLAGS = os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK
 
 
@@ -174,14 +175,23 @@ class _Way:
     def _go_on(self) -> None:
         """``sink`` takes more."""
         assert self._pipe is not None  # noqa: S101 - it holds bytes
+        held = self._held
         try:
             if not self._pass_on(self._pipe):
+                if self._held == held:
+                    self._rest()
                 return
         except OSError as error:
             self._end(error)
         self._loop.remove_writer(self._sink)
         if not self.over.done():
             self._unwatch = watch(self._source, self._take)
+
+    def _rest(self) -> None:
+        """``sink`` took nothing although it said that it would: the system has no memory left for
+        what is sent. To ask again at once would take a core."""
+        self._loop.remove_writer(self._sink)
+        self._timer = self._loop.call_later(_REST, self._loop.add_writer, self._sink, self._go_on)
 
     def _pass_on(self, pipe: _Pipe) -> bool:
         """Whether nothing is held any more; OSError where ``sink`` is broken."""

@@ -211,6 +211,29 @@ async def test_a_sink_that_breaks_while_it_is_full_is_an_error(name: PumpName) -
             await way.carrying
 
 
+@each_splice
+async def test_a_sink_that_only_claims_to_take_more_takes_no_core(
+    name: PumpName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So it is where the system has no memory left for what is sent."""
+    splice, calls = os.splice, [0]
+
+    def refused(source: int, sink: int, count: int, **options: int) -> int:
+        if sink != way.sink.fileno():
+            return splice(source, sink, count, **options)
+        calls[0] += 1
+        raise BlockingIOError
+
+    async with carried(name) as way:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "splice", refused)
+            way.entrance.send(bytes(8 * KIB))  # more than a message
+            for _ in range(1000):
+                await asyncio.sleep(0)
+        assert 0 < calls[0] < 10
+        assert await way.hear(8 * KIB) == bytes(8 * KIB)
+
+
 @needs_proc
 @each_pump
 @pytest.mark.parametrize("state", ["idle", "full", "unpaid", "ended", "broken"])
