@@ -105,6 +105,13 @@ def unblock(context: click.Context, entry: str) -> None:
     _ask(context, "unblock", entry=entry)
 
 
+@admin("blocked", json=True)
+@click.pass_context
+def blocked(context: click.Context) -> None:
+    """List who is blocked, by the operator or by the file."""
+    _print(context, ("ENTRY", "BY"), _ask(context, "blocked"))
+
+
 @admin("approve")
 @click.argument("peer", metavar="ID")
 @click.pass_context
@@ -275,7 +282,21 @@ async def _compare(
     return _DIFFERENT if different else 0
 
 
-COMMANDS = (status, peers, relays, block, unblock, approve, remove, reload, key, check, compare, backup)
+COMMANDS = (
+    status,
+    peers,
+    relays,
+    block,
+    unblock,
+    blocked,
+    approve,
+    remove,
+    reload,
+    key,
+    check,
+    compare,
+    backup,
+)
 
 
 def _invocation(context: click.Context) -> Invocation:

@@ -34,6 +34,9 @@ class Admin:
             case {"do": "relays"}:
                 for row in operator.pairs():
                     yield row
+            case {"do": "blocked"}:
+                for row in operator.listed():
+                    yield row
             case {"do": "block", "entry": str(entry)}:
                 await operator.block(entry)
             case {"do": "unblock", "entry": str(entry)}:

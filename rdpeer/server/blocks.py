@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import ipaddress
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -18,10 +19,11 @@ from rdpeer.store.files import read_text
 from rdpeer.values import PeerId, printable
 
 _REMEMBERED = 65536
+_LIKE_AN_ADDRESS = re.compile(r"[0-9]+\.[0-9.]+|[0-9A-Fa-f.]*[:/][0-9A-Fa-f.:/]*")
 
 
 class Blocks:
-    """``any`` is False while there is nothing to look for."""
+    """``any`` is False while there is nothing to look for; ``entries`` are what there is, in normal form."""
 
     has_ip: Callable[[str], bool]
     """Whether it has the address, as text. It is asked for each datagram, so the answers are remembered."""
@@ -33,7 +35,8 @@ class Blocks:
         """These, and no others. ValueError for what is neither an address, a network nor an ID."""
         ids: set[str] = set()
         networks: defaultdict[tuple[int, int], set[int]] = defaultdict(set)
-        for entry in map(normal, entries):
+        self.entries = frozenset(map(normal, entries))
+        for entry in self.entries:
             if (network := _network(entry)) is None:
                 ids.add(entry)
             else:
@@ -64,6 +67,14 @@ def normal(entry: str) -> str:
     return str(network.network_address) if network.num_addresses == 1 else str(network)
 
 
+def meant(entry: str) -> str:
+    """The same of what a person wrote, who would not know that a mistyped network is an ID. ValueError for
+    what looks like an address or a network, and is none."""
+    if _LIKE_AN_ADDRESS.fullmatch(entry) and _network(entry) is None:
+        raise ValueError("it looks like an address or a network, and is none")
+    return normal(entry)
+
+
 def read_list(path: Path) -> list[str]:
     """The first words of the lines of a file; empty where there is none. What follows ``#`` does not count.
 
@@ -75,7 +86,7 @@ def read_list(path: Path) -> list[str]:
         if not word:
             continue
         try:
-            entries.append(normal(word))
+            entries.append(meant(word))
         except ValueError as error:
             raise UsageError(f"{path}:{number}: {printable(word, 60)!r}: {error}") from None
     return entries

@@ -18,7 +18,7 @@ from typing import Any
 from rdpeer.errors import UsageError
 from rdpeer.net.clock import monotonic, wall
 from rdpeer.server import keypair
-from rdpeer.server.blocks import Blocks, normal
+from rdpeer.server.blocks import Blocks, meant, normal
 from rdpeer.server.database import FILE_NAME, Database
 from rdpeer.server.disk import Disk
 from rdpeer.server.enrolment import Enrolment
@@ -112,7 +112,7 @@ class Operator:
             "peers": len(peers),
             "online": sum(peer.is_online(now) for peer in peers),
             "waiting": len(self.enrolment.waiting),
-            "blocked": len(self.blocked),
+            "blocked": len(self.blocks.entries),
             "enrol": str(self.enrolment.mode),
             "connections": sum(len(reception.open) for reception in self.receptions),
             "limits": dataclasses.asdict(self.limits),
@@ -158,16 +158,21 @@ class Operator:
                 "idle": round(now - pair.last, 3),
             }
 
+    def listed(self) -> Iterator[Row]:
+        """Who is blocked, and by whom."""
+        for entry in sorted(self.blocks.entries):
+            yield {"entry": entry, "by": "operator" if entry in self.blocked else "file"}
+
     async def block(self, entry: str) -> None:
         """An address, a network or an ID is not served from now on."""
-        entry = _checked(entry)
+        entry = _checked(entry, meant)
         self.options.read_blocklist()  # for its error
         await self._write(lambda database: database.block(entry))
         self.blocked.add(entry)
         self._apply_blocks(self.options.read_blocklist())
 
     async def unblock(self, entry: str) -> None:
-        entry, listed = _checked(entry), self.options.read_blocklist()
+        entry, listed = _checked(entry, normal), self.options.read_blocklist()
         if entry not in self.blocked:
             raise UsageError(f"{entry} is {'blocked by the file' if entry in listed else 'not blocked'}")
         await self._write(lambda database: database.unblock(entry))
@@ -244,8 +249,8 @@ def back_up(database: Database, data_dir: Path, folder: Path) -> None:
         raise UsageError(f"cannot write {folder}: {getattr(error, 'strerror', None) or error}") from None
 
 
-def _checked(entry: str) -> str:
+def _checked(entry: str, form: Callable[[str], str]) -> str:
     try:
-        return normal(entry)
+        return form(entry)
     except ValueError as error:
         raise UsageError(f"neither an address, a network nor an ID: {error}") from None

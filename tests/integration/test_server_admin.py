@@ -133,6 +133,10 @@ async def test_a_block_counts_at_once_and_after_a_restart(server: MakeServer, tm
         (tmp_path / "blocklist.txt").write_text("10.0.0.1\n")
         with pytest.raises(UsageError, match=r"10\.0\.0\.1 is blocked by the file"):
             await ask(tmp_path, "unblock", entry="10.0.0.1")
+        await ask(tmp_path, "reload")
+        listed = [{"entry": "10.0.0.1", "by": "file"}, {"entry": PEER, "by": "operator"}]
+        assert await ask(tmp_path, "blocked") == listed
+        assert (await ask(tmp_path, "status"))[0]["blocked"] == 2
         with pytest.raises(UsageError, match="neither an address"):
             await ask(tmp_path, "block", entry="no")
 

@@ -42,7 +42,9 @@ def test_an_operators_day(operator: Rdpeer) -> None:
     assert server("check").count(": ok\n") == 6
     assert server("peers") == server("peers", "--online", "--json") == server("relays") == ""
     server("block", "192.0.2.1/24")
+    assert server("blocked") == "192.0.2.0/24\toperator\n"
     server("unblock", "192.0.2.0/24")
+    server("block", "192.0.2.0/33", code=2)
     server("unblock", "192.0.2.0/24", code=2, stderr="rdpeer: error: 192.0.2.0/24 is not blocked\n")
     for command in ("approve", "remove"):
         server(command, "612345678", code=2)

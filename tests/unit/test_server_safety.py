@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rdpeer.errors import UsageError
-from rdpeer.server.blocks import Blocks, normal, read_list
+from rdpeer.server.blocks import Blocks, meant, normal, read_list
 from rdpeer.server.enrolment import Enrolment, Mode
 from rdpeer.server.limits import Limits
 from rdpeer.server.registration import KEEP_ALIVE, REQUEST_PK, Registrations, Save
@@ -69,6 +69,22 @@ def test_what_was_asked_before_is_answered_by_the_list_of_now() -> None:
     for listed in ("192.0.2.7", "192.0.2.8", "192.0.2.7"):
         blocks.set([listed])
         assert [ip for ip in ("192.0.2.7", "192.0.2.8") if blocks.has_ip(ip)] == [listed]
+
+
+@pytest.mark.parametrize(
+    "entry", ["10.77.0.0/33", "192.0.2.256", "2001:db8::/129", "fe80::1::2", "10.77.0.1:21116", "1.2.3.4.5"]
+)
+def test_what_looks_like_an_address_and_is_none_is_no_id_either(entry: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="looks like an address"):
+        meant(entry)
+    (tmp_path / "list").write_text(f"612345678\n{entry}\n")
+    with pytest.raises(UsageError, match=r"list:2: .* looks like an address"):
+        read_list(tmp_path / "list")
+
+
+@pytest.mark.parametrize("entry", ["612345678", "face.cafe", "x:y/z1", "iMac_hac", "192.0.2.0/24"])
+def test_what_does_not_look_like_one_may_be_meant(entry: str) -> None:
+    assert meant(entry) == entry
 
 
 def test_what_is_no_address_is_an_id() -> None:
