@@ -64,6 +64,11 @@ class Limits:
     """An answer to a request for a peer that comes later than this is not passed on."""
 
     @property
+    def undecided(self) -> int:
+        """Connections that have not said yet by HTTP which service they want; it takes them a moment."""
+        return max(1, self.connections // 4)
+
+    @property
     def keep_alive(self) -> int:
         """Seconds between heartbeats to a peer that is registered over a connection: it answers each, in
         time for ``frame_timeout``."""

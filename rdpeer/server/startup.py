@@ -17,9 +17,9 @@ from rdpeer.server.options import ServerOptions
 log = logging.getLogger(__name__)
 
 _OWN_DESCRIPTORS = 64
-_DESCRIPTORS = 5
-"""Needed for one connection of each service: a rendezvous client's socket, a leg's, the leg's pipe, and one
-that has not said yet by HTTP which it wants."""
+_DESCRIPTORS, _CONNECTIONS = 17, 4
+"""So many are needed for so many connections of each service: a rendezvous client's socket, a leg's and its
+pipe for each, and one of those that have not said yet by HTTP which they want (``Limits.undecided``)."""
 
 _FEWEST = 16
 _FEW = 1000
@@ -65,10 +65,10 @@ def affordable(limits: Limits) -> Limits:
     asked for, are worth a warning.
     """
     wanted = limits.connections
-    descriptors = allow_descriptors(wanted * _DESCRIPTORS + _OWN_DESCRIPTORS)
-    connections = min(wanted, (descriptors - _OWN_DESCRIPTORS) // _DESCRIPTORS)
+    descriptors = allow_descriptors(-(-wanted * _DESCRIPTORS // _CONNECTIONS) + _OWN_DESCRIPTORS)
+    connections = min(wanted, (descriptors - _OWN_DESCRIPTORS) * _CONNECTIONS // _DESCRIPTORS)
     if connections < min(wanted, _FEWEST):
-        needed = f"{_OWN_DESCRIPTORS}, and {_DESCRIPTORS} a connection"
+        needed = f"{_OWN_DESCRIPTORS}, and {_DESCRIPTORS} for each {_CONNECTIONS} connections"
         raise UsageError(
             f"{descriptors} open files are too few for a server",
             hint=f"raise the limit (ulimit -n, LimitNOFILE): {needed}",

@@ -50,7 +50,8 @@ class Web:
         self._proxies = proxies
         self._tls = tls
         self._patience = limits.frame_timeout
-        self._hall = Admission(limits.connections, limits.connections_per_address, limits.frame_timeout)
+        per_address = min(limits.connections_per_address, max(1, limits.undecided // 4))
+        self._hall = Admission(limits.undecided, per_address, limits.frame_timeout)
 
     def services(self) -> Iterable[Coroutine[None, None, None]]:
         """What is to run, each until it is cancelled."""

@@ -99,7 +99,7 @@ def descriptors() -> Iterator[None]:
     import resource
 
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 5 * 2 * PAIRS + 1000
+    wanted = 9 * PAIRS + 1000
     if allow_descriptors(wanted) < wanted:
         pytest.skip(f"the hard limit of open files is below {wanted}")
     yield
