@@ -13,7 +13,7 @@ PROTO := $(wildcard proto/rdpeer/wire/*.proto)
 export PIP_CACHE_DIR ?= $(CURDIR)/.cache/pip
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-slow lint proto bench wheel pins clean
+.PHONY: help demo test test-slow lint fuzz proto bench wheel pins clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -34,6 +34,13 @@ lint: $(READY)  ## check style, types, import layers and the generated code
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(PYTEST) --basetemp=.cache/lint -q tests/docs/test_proto.py
+
+# What it needs has wheels for few systems, so it has an environment of its own, beside what is found.
+SECONDS := 60
+TARGETS :=
+fuzz:  ## feed hostile bytes to all that takes any: SECONDS=60 each, TARGETS="frames broker"
+	@$(MAKE) -s VENV=.cache/fuzz/venv GROUP=fuzz .cache/fuzz/venv/ready
+	.cache/fuzz/venv/bin/python tests/fuzz --seconds $(SECONDS) $(TARGETS)
 
 proto: $(READY)  ## generate rdpeer/wire/*_pb2.py and .pyi from proto/
 	PATH="$(CURDIR)/$(BIN):$$PATH" protoc -I proto --python_out=. --mypy_out=quiet:. $(PROTO)
@@ -61,6 +68,7 @@ clean:  ## remove what the other targets made
 # The environment. pip comes first because the one that Python 3.11 bundles knows no dependency
 # groups; the build backend second, so that what builds rdpeer is pinned like the rest.
 CONSTRAINTS := constraints.txt
+GROUP := dev
 $(READY): pyproject.toml constraints.txt
 	@mkdir -p .cache
 	@for python in $(PYTHON) python3.13 python3.12 python3.11; do \
@@ -72,5 +80,5 @@ $(READY): pyproject.toml constraints.txt
 	$$python -m venv $(VENV)
 	@$(BIN)/python -m pip install -q -c $(CONSTRAINTS) --upgrade pip
 	@$(BIN)/python -m pip install -q -c $(CONSTRAINTS) hatchling editables
-	@$(BIN)/python -m pip install -q -c $(CONSTRAINTS) --no-build-isolation --editable . --group dev
+	@$(BIN)/python -m pip install -q -c $(CONSTRAINTS) --no-build-isolation --editable . --group $(GROUP)
 	@touch $@
