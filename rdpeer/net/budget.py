@@ -4,12 +4,17 @@ A second has fifty slots, each with its share, so that a limit is a steady
 stream and not a burst and a pause. What is left of a slot may be made up for in
 the next few: over any second that does not begin with one of the clock's, at
 most a tenth more moves than over those that do.
+
+Whoever finds no room waits at the budget that has none, behind those who came
+before. With each slot it serves as many as there is room for, and disturbs no
+others: thousands of pairs that share a small budget cost no more than a few.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 
 _SLOTS = 50
 _MADE_UP_FOR = 5
@@ -28,6 +33,8 @@ class Budget:
     def __init__(self, limit: int | None) -> None:
         self._second = 0
         self._used = 0
+        self._waiting: deque[Payment] = deque()
+        self._timer: asyncio.TimerHandle | None = None
         self.change(limit)
 
     def change(self, limit: int | None) -> None:
@@ -50,6 +57,26 @@ class Budget:
         """So many move, for which there is room."""
         self.room(now)
         self._used += count
+
+    def wait(self, payment: Payment) -> None:
+        """``payment`` goes on as soon as there is room, and it is its turn."""
+        self._waiting.append(payment)
+        if self._timer is None:
+            self._set_timer()
+
+    def _set_timer(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(seconds_to_next_slot(loop.time()), self._serve)
+
+    def _serve(self) -> None:
+        """Each that is served pays here, or waits at another budget; so this ends."""
+        self._timer, loop = None, asyncio.get_running_loop()
+        try:
+            while self._waiting and self.room(loop.time()) >= min(self._waiting[0].due, self.turn):
+                self._waiting.popleft().go_on()
+        finally:
+            if self._waiting:
+                self._set_timer()
 
 
 class Meter:
@@ -88,17 +115,44 @@ class Meter:
         self.carried += count
         return count
 
-    def rest(self) -> float:
-        """After how many seconds to ask again, when there was no room."""
-        return seconds_to_next_slot(self._loop.time())
+    def short(self, count: int) -> Budget | None:
+        """The budget that has no room for a piece of ``count`` bytes now, if one has none."""
+        now, count = self._loop.time(), self.piece(count)
+        return next((budget for budget in self._limits if budget.room(now) < count), None)
 
     async def spend(self, count: int) -> None:
         """Waits until ``count`` bytes may be passed on."""
-        while count:
-            paid = self.charge(count)
-            count -= paid
-            if not paid:
-                await asyncio.sleep(self.rest())
+        paid = asyncio.Event()
+        payment = Payment(self, count, paid.set)
+        try:
+            await paid.wait()
+        finally:
+            payment.cancel()
+
+
+class Payment:
+    """For ``due`` bytes that are to be passed on: ``paid`` is called when they may, at once where they may
+    already. After ``cancel`` it is not called any more."""
+
+    def __init__(self, meter: Meter, due: int, paid: Callable[[], object]) -> None:
+        self.due = due
+        self._meter = meter
+        self._paid: Callable[[], object] | None = paid
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Called by the budget that it has waited at."""
+        while self.due:
+            count = self._meter.charge(self.due)
+            self.due -= count
+            if not count and (budget := self._meter.short(self.due)):
+                budget.wait(self)
+                return
+        if self._paid is not None:
+            self._paid()
+
+    def cancel(self) -> None:
+        self.due, self._paid = 0, None
 
 
 def seconds_to_next_slot(now: float) -> float:

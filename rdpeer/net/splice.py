@@ -18,7 +18,7 @@ import os
 import socket
 from dataclasses import dataclass
 
-from rdpeer.net.budget import Meter
+from rdpeer.net.budget import Meter, Payment
 from rdpeer.net.prompt import watch
 
 _PIPE_BYTES = 1024 * 1024  # twice as fast as 64 KiB, by a third faster than 256 KiB, for one pair
@@ -94,6 +94,7 @@ class _Way:
         self._pipe: _Pipe | None = None
         self._held = self._unpaid = 0
         self._is_brief = True  # the last piece was a message
+        self._payment: Payment | None = None
         self._timer: asyncio.TimerHandle | None = None
         self.over: asyncio.Future[None] = self._loop.create_future()
         self._unwatch = watch(source, self._take)
@@ -102,6 +103,8 @@ class _Way:
         """What is still held is dropped: its connection is."""
         self._unwatch()
         self._loop.remove_writer(self._sink)
+        if self._payment is not None:
+            self._payment.cancel()
         if self._timer is not None:
             self._timer.cancel()
         if self._pipe is not None:
@@ -125,7 +128,7 @@ class _Way:
             self._return_pipe()
             self._end()
         elif self._unpaid:
-            self._timer = self._loop.call_later(self._meter.rest(), self._pay)
+            self._payment = Payment(self._meter, self._unpaid, self._allowed)
         else:
             self._loop.add_writer(self._sink, self._go_on)
         return False
@@ -163,14 +166,9 @@ class _Way:
             # It says so for ever at the mark of urgent data. To read passes that.
             return os.write(pipe.inlet, os.read(self._source, min(most, _MESSAGE)))
 
-    def _pay(self) -> None:
-        """Waits until what is held may move."""
-        while self._unpaid and (paid := self._meter.charge(self._unpaid)):
-            self._unpaid -= paid
-        if self._unpaid:
-            self._timer = self._loop.call_later(self._meter.rest(), self._pay)
-        else:
-            self._loop.add_writer(self._sink, self._go_on)
+    def _allowed(self) -> None:
+        """What is held may move."""
+        self._loop.add_writer(self._sink, self._go_on)
 
     def _go_on(self) -> None:
         """``sink`` takes more."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 
-from rdpeer.net.budget import Budget, Meter, seconds_to_next_slot
+from rdpeer.net.budget import Budget, Meter, Payment, seconds_to_next_slot
 
 
 def greedy(budget: Budget, milliseconds: range, idle: range = range(0)) -> Counter[int]:
@@ -108,3 +111,97 @@ async def test_without_budgets_nothing_waits() -> None:
     assert meter.piece(1 << 20) == 1 << 20
     await meter.spend(1 << 40)
     assert meter.carried == 1 << 40
+
+
+class Gate(Budget):
+    """Has room for as much as it was opened for."""
+
+    def __init__(self) -> None:
+        super().__init__(10**6)
+        self.open = 0
+        self._slot = asyncio.Event()
+
+    def room(self, now: float) -> int:
+        return self.open
+
+    def spend(self, count: int, now: float) -> None:
+        self.open -= count
+
+    def _serve(self) -> None:
+        super()._serve()
+        self._slot.set()
+
+    async def next_slot(self) -> None:
+        """Until those that wait here had their chance."""
+        self._slot.clear()
+        await self._slot.wait()
+
+
+async def test_who_waits_is_served_in_turn_and_as_many_as_there_is_room_for() -> None:
+    gate = Gate()
+    served: list[int] = []
+    waiting = [Payment(Meter([gate]), 100, functools.partial(served.append, n)) for n in range(1000)]
+    charges = Counter[int]()
+    for n, payment in enumerate(waiting):
+        payment.go_on = functools.partial(_counted, charges, n, payment.go_on)  # type: ignore[method-assign]
+    for so_far in (3, 5, 9):
+        gate.open = (so_far - len(served)) * 100 + 50
+        await gate.next_slot()
+        assert served == list(range(so_far))
+        assert sum(charges.values()) == so_far, "nobody else was disturbed"
+        gate.open = 0
+    for payment in waiting:
+        payment.cancel()
+
+
+def _counted(charges: Counter[int], number: int, go_on: Callable[[], None]) -> None:
+    charges[number] += 1
+    go_on()
+
+
+async def test_who_waits_for_another_budget_keeps_nobody_from_this_one() -> None:
+    shared, shut = Gate(), Gate()
+    served: list[str] = []
+    first = Payment(Meter([shared, shut]), 10, functools.partial(served.append, "first"))
+    Payment(Meter([shared]), 10, functools.partial(served.append, "second"))
+    shared.open = 100
+    await shared.next_slot()
+    assert served == ["second"]
+    shut.open = 100
+    await shut.next_slot()
+    assert served == ["second", "first"]
+    assert (shared.open, shut.open, first.due) == (80, 90, 0)
+
+
+async def test_who_has_gone_is_passed_over_and_costs_nothing() -> None:
+    gate = Gate()
+    served: list[int] = []
+    gone, here = (Payment(Meter([gate]), 10, functools.partial(served.append, n)) for n in range(2))
+    gone.cancel()
+    gate.open = 10
+    await gate.next_slot()
+    assert (served, gate.open, here.due) == ([1], 0, 0)
+
+
+async def test_what_waits_where_a_limit_comes_down_is_paid_for_in_pieces() -> None:
+    gate = Gate()
+    meter = Meter([gate])
+    payment = Payment(meter, 1000, lambda: None)
+    gate.change(200)
+    meter.adjust()
+    assert meter.piece(1000) == 1
+    gate.open = 5
+    await gate.next_slot()
+    assert (payment.due, gate.open) == (995, 0)
+    payment.cancel()
+
+
+async def test_what_waits_where_a_limit_goes_is_free() -> None:
+    budget, paid = Budget(1), asyncio.Event()
+    meter = Meter([budget])
+    payment = Payment(meter, 1000, paid.set)
+    assert payment.due >= 999
+    budget.change(None)
+    meter.adjust()
+    await paid.wait()
+    assert meter.carried == 1000
