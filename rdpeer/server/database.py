@@ -17,6 +17,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from rdpeer.errors import UsageError
+from rdpeer.server import hbbs, keypair
 from rdpeer.server.registry import Registration
 
 FILE_NAME = "peers.sqlite3"
@@ -148,6 +149,8 @@ def _examine(path: Path) -> None:
     if not _size(path):
         if _size(wal):
             raise sqlite3.DatabaseError(f"it is empty or not there, but {wal.name} is")
+        if path.exists() and not _may_be_new(path.parent):
+            raise sqlite3.DatabaseError("it is empty, though this server has been there before")
         return
     index = path.with_name(path.name + "-shm")
     had_index = index.exists()
@@ -160,6 +163,12 @@ def _examine(path: Path) -> None:
     finally:
         if not had_index:  # reading makes it, a server never does
             index.unlink(missing_ok=True)
+
+
+def _may_be_new(folder: Path) -> bool:
+    """Whether a server's first start, which was cut short, may have left an empty file in ``folder``: before
+    it made a key, or in the place of hbbs."""
+    return not (folder / keypair.SECRET_FILE).exists() or (folder / hbbs.FILE_NAME).exists()
 
 
 def _wal(path: Path) -> Path:

@@ -177,6 +177,23 @@ def test_a_file_that_is_gone_is_not_made_anew_beside_its_peers(tmp_path: Path) -
     assert contents(left) == before
 
 
+@pytest.mark.parametrize(
+    ("beside", "is_new"), [([], True), (["id_ed25519", "db_v2.sqlite3"], True), (["id_ed25519"], False)]
+)
+def test_an_empty_file_is_that_of_a_first_start_or_a_damaged_one(
+    tmp_path: Path, beside: list[str], is_new: bool
+) -> None:
+    """A first start that is cut short leaves one, before it makes a key: that of hbbs may be there."""
+    for name in (*beside, FILE_NAME):
+        (tmp_path / name).touch()
+    if is_new:
+        Database(tmp_path).close()
+    else:
+        with pytest.raises(UsageError, match="it is empty, though"):
+            Database(tmp_path)
+        assert (tmp_path / FILE_NAME).read_bytes() == b""
+
+
 def test_a_commit_is_flushed_to_a_log_beside_the_file(tmp_path: Path) -> None:
     with closing(Database(tmp_path)) as database:
         modes = [
