@@ -76,7 +76,8 @@ def load(data_dir: Path, given: Values, file: Path | None = None) -> ServerOptio
         raise UsageError(f"cannot read {path}: no such file")
     table = _parsed(path, text or "")
     limits = table.pop("limits", {})
-    values = _hbbs(data_dir / _HBBS_FILE) | _checked(str(path), table) | _checked("the command line", given)
+    here = _checked("the command line or a variable", given)
+    values = _hbbs(data_dir / _HBBS_FILE) | _checked(str(path), table) | here
     fields = {name.replace("-", "_"): value for name, value in values.items()}
     return ServerOptions(data_dir, limits=_limits(str(path), limits), **fields)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from ssl import SSLContext
@@ -106,33 +107,38 @@ class ServerOptions:
     def __post_init__(self) -> None:
         if self.port != 0 and not 1 < self.port < 65533:
             raise UsageError(f"not a base port: {self.port}", hint="the ports beside it are needed too")
-        try:
-            for address in self.bind:
-                ipaddress.ip_address(address)
-            _ = self.relays
-            TrustedProxies(self.trust_proxy)
-            if self.address is not None:
-                ServerAddress(self.address)
-            if self.metrics is not None:
-                Endpoint.parse(self.metrics)
-        except ValueError as error:
-            raise UsageError(str(error)) from None
+        readers: dict[str, Callable[[], object]] = {
+            "bind": lambda: [ipaddress.ip_address(address) for address in self.bind],
+            "relay-servers": lambda: self.relays,
+            "trust-proxy": lambda: TrustedProxies(self.trust_proxy),
+            "address": lambda: self.address is None or ServerAddress(self.address),
+            "metrics": lambda: self.metrics is None or Endpoint.parse(self.metrics),
+        }
+        for name, read in readers.items():
+            try:
+                read()
+            except ValueError as error:
+                raise UsageError(f"{name}: {error}") from None
         if self.only not in (None, "rendezvous", "relay"):
             raise UsageError(
                 f"no such service: {quoted(self.only)}", hint="services are rendezvous and relay"
             )
-        for value, known in ((self.log_format, LOG_FORMATS), (self.log_level, LOG_LEVELS)):
+        for name, value, known in (
+            ("log-format", self.log_format, LOG_FORMATS),
+            ("log-level", self.log_level, LOG_LEVELS),
+        ):
             if value not in known:
-                raise UsageError(f"{quoted(value)} is none of {', '.join(known)}")
+                raise UsageError(f"{name}: {quoted(value)} is none of {', '.join(known)}")
         if len(self.demanded_keys) > 1 and self.is_rendezvous:
             raise UsageError(
                 "a rendezvous server has one key", hint="several are for a relay alone: --only relay"
             )
         if not 0 <= self.drain < math.inf:
-            raise UsageError(f"not a number of seconds: {self.drain:g}")
-        for number in (self.single_bandwidth, self.total_bandwidth, self.limit_speed, self.relay_idle):
+            raise UsageError(f"drain: not a number of seconds: {self.drain:g}")
+        for name in ("single-bandwidth", "total-bandwidth", "limit-speed", "relay-idle"):
+            number = getattr(self, name.replace("-", "_"))
             if number is not None and not 0 < number < math.inf:
-                raise UsageError(f"not a limit above 0: {number:g}")
+                raise UsageError(f"{name}: not a limit above 0: {number:g}")
         if (self.tls_cert is None) != (self.tls_key is None):
             raise UsageError("--tls-cert and --tls-key go together")
         for path in (self.allow_keys, self.blocklist, self.blacklist):

@@ -61,6 +61,26 @@ def test_a_bad_file_is_named(tmp_path: Path, text: str, error: str) -> None:
     assert str(tmp_path / "server.toml") in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("drain", -1.0),
+        ("single-bandwidth", -1.0),
+        ("relay-idle", 0.0),
+        ("log-format", "xml"),
+        ("log-level", "loud"),
+        ("metrics", "9000"),
+        ("bind", "here"),
+        ("relay-servers", "a b"),
+        ("trust-proxy", "proxy.example"),
+        ("address", "a b"),
+    ],
+)
+def test_what_cannot_be_is_told_with_its_option(tmp_path: Path, name: str, value: object) -> None:
+    with pytest.raises(UsageError, match=f"^{name}: "):
+        load(tmp_path, {name: value})
+
+
 def test_a_named_file_has_to_be_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such file"):
         load(tmp_path, {}, tmp_path / "other.toml")
