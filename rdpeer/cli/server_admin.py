@@ -261,9 +261,9 @@ async def _compare(
         found = (await resolve(links[0].server))[0]
         addresses = (address_towards(found.ip, found.port) or "",)
     cases = CASES + SLOW_CASES if slow else CASES
-    different = 0
+    count = different = 0
     async for outcome in compare(links, (addresses[0], addresses[-1]), cases):
-        different += not outcome.same
+        count, different = count + 1, different + (not outcome.same)
         if _invocation(context).json:
             voice.answer_json(
                 {
@@ -279,6 +279,8 @@ async def _compare(
         for side, lines in (("first", outcome.first), ("second", outcome.second)):
             for line in lines if not outcome.same else ():
                 voice.answer(f"    {side}: {line}")
+    if not _invocation(context).json:
+        voice.answer(f"{count} compared, {different} different")
     return _DIFFERENT if different else 0
 
 

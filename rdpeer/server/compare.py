@@ -9,6 +9,8 @@ between two servers, ports and keys, is written as whose it is.
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ from typing import Any, TypeVar
 from google.protobuf.message import Message
 
 from rdpeer.crypto.identities import open_id_pk
-from rdpeer.errors import IdentityMismatch, RemoteProtocolError, UsageError
+from rdpeer.errors import IdentityMismatch, RemoteProtocolError, ServerUnreachable, UsageError
 from rdpeer.net.askers import Closed, Silent, TcpAsker, UdpAsker, WebAsker
 from rdpeer.net.resolve import resolve
 from rdpeer.values import Endpoint, PublicKey, ServerLink
@@ -27,6 +29,8 @@ from rdpeer.wire.messages import parse
 
 WITHIN = 1.0
 """Seconds after which an answer is taken for missing."""
+
+_PATIENCE = 10.0
 
 Case = Callable[["Side"], Coroutine[Any, Any, None]]
 
@@ -56,14 +60,30 @@ async def compare(
     """Runs ``cases`` one after the other, each with both servers at once.
 
     ``addresses`` are two of this machine's, or twice one: the initiator's and the responder's. UsageError for
-    a link without an Ed25519 key; OSError where a server cannot be reached.
+    a link without an Ed25519 key, and for an address that is not this machine's; ServerUnreachable, before
+    any case is run; OSError where a server is gone later.
     """
+    for link in links:
+        for address in sorted(set(addresses)):
+            await _reach(await Side.of(link, addresses, ""), link, address)
     run = secrets.randbelow(10**6)
     for number, case in enumerate(cases):
         sides = [await Side.of(link, addresses, f"8{run:06}{number:02}") for link in links]
         first, second = await asyncio.gather(*(side.transcript_of(case) for side in sides))
         what = " ".join((case.__doc__ or "").split())
         yield Outcome(name_of(case), what, first, second)
+
+
+async def _reach(side: Side, link: ServerLink, address: str) -> None:
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            asker = await TcpAsker.connect(side.server, address)
+    except OSError as error:
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise UsageError(f"{address} is not an address of this machine") from None
+        why = os.strerror(error.errno) if error.errno else "it does not answer"
+        raise ServerUnreachable(f"cannot reach {link.server}: {why}") from None
+    await asker.close()
 
 
 def name_of(case: Case) -> str:
@@ -79,7 +99,7 @@ class Side:
         self.peer = peer
         self.uuid = b"uuid of " + peer.encode()
         self.pk = bytes.fromhex("d7") * 32
-        self._server = server
+        self.server = server
         self._addresses = addresses
         self._names: dict[Endpoint, str] = {}
         self._askers: list[Asker] = []
@@ -89,7 +109,8 @@ class Side:
     async def of(cls, link: ServerLink, addresses: tuple[str, str], peer: str) -> Side:
         key = link.key.public if link.key else None
         if key is None:
-            raise UsageError(f"the link to {link.server} has no key", hint="rdpeer://HOST?key=KEY")
+            what = "key in base64" if link.key else "key"
+            raise UsageError(f"the link to {link.server} has no {what}", hint="rdpeer://HOST?key=KEY")
         server = (await resolve(link.server))[0]
         return cls(server, key, addresses, peer)
 
@@ -110,13 +131,13 @@ class Side:
 
     async def tcp(self, name: str, port: int = 0, *, responder: bool = False) -> TcpAsker:
         """A connection to the base port, or to one ``port`` further."""
-        server = Endpoint(self._server.ip, self._server.port + port)
+        server = Endpoint(self.server.ip, self.server.port + port)
         return self._known(name, await TcpAsker.connect(server, self._addresses[responder]))
 
     async def web(self, name: str, port: int = 2) -> WebAsker:
         """A WebSocket to the port so much further than the base port; where there is none, that is written
         down, and Closed raised."""
-        server = Endpoint(self._server.ip, self._server.port + port)
+        server = Endpoint(self.server.ip, self.server.port + port)
         try:
             return self._known(name, await WebAsker.connect(server, self._addresses[0], WITHIN))
         except OSError:
@@ -124,7 +145,7 @@ class Side:
             raise Closed from None
 
     async def udp(self, name: str, *, responder: bool = True) -> UdpAsker:
-        return self._known(name, await UdpAsker.connect(self._server, self._addresses[responder]))
+        return self._known(name, await UdpAsker.connect(self.server, self._addresses[responder]))
 
     async def registered(self, name: str = "B") -> UdpAsker:
         """The responder, online; nothing of it is written down."""

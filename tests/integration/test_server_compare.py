@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 
 import pytest
 from bare_clients import HOST
 from tls import trusted
 
-from rdpeer.errors import UsageError
+from rdpeer.errors import ServerUnreachable, UsageError
 from rdpeer.server import Limits, Server
 from rdpeer.server import compare_cases as cases
 from rdpeer.server.compare import Case, Outcome, compare
 from rdpeer.server.compare_cases import by_tcp, by_udp, connecting, registration, relay, slow, web
-from rdpeer.values import ServerLink
+from rdpeer.values import ServerAddress, ServerLink
 
 MakeServer = Callable[..., Server]
 
@@ -57,6 +58,15 @@ async def test_what_differs_is_shown_and_what_is_alike_is_not(server: MakeServer
         asked,
         "B hears PunchHole(socket_addr=A, nat_type=2, force_relay=True)",
     ]
+
+
+async def test_what_cannot_be_asked_is_told_before_anything_is_compared(server: MakeServer) -> None:
+    async with server() as running:
+        nobody = dataclasses.replace(running.link, server=ServerAddress(HOST, 1))
+        with pytest.raises(ServerUnreachable, match=rf"cannot reach {HOST}:1: Connection refused"):
+            await anext(compare((running.link, nobody), (HOST, HOST), cases.CASES))
+        with pytest.raises(UsageError, match=r"192\.0\.2\.1 is not an address of this machine"):
+            await anext(compare((running.link, running.link), (HOST, "192.0.2.1"), cases.CASES))
 
 
 async def test_a_link_needs_a_key(server: MakeServer) -> None:
